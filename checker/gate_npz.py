@@ -1,0 +1,121 @@
+"""npz behind the gate: no pickle, and nothing is unpacked before its name, size, dtype and shape are known."""
+
+from __future__ import annotations
+
+import ast
+import io
+import struct
+import zipfile
+import zlib
+
+import numpy as np
+
+from checker.faults import printable
+from checker.gate import Folder, Refusal
+
+MAX_HEADER = 4096
+_BROKEN = (  # what zipfile is known to raise on an archive that is not one
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    struct.error,
+    ValueError,
+    OverflowError,
+    OSError,
+)
+Array = np.ndarray
+Expected = dict[str, tuple[str, tuple[int, ...]]]  # name -> (dtype, shape)
+
+
+def read_npz(folder: Folder, name: str, max_bytes: int, expected: Expected) -> dict[str, Array]:
+    """Exactly the ``expected`` arrays of ``name``; Refusal for anything else."""
+    data = folder.read_bytes(name, max_bytes)
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = _members(archive, name, expected)
+            return {key: _array(archive, members[key], name, key, *expected[key]) for key in expected}
+    except _BROKEN as error:
+        text = printable(str(error)) or type(error).__name__
+        raise _malformed(name, None, "The file is not a whole npz archive.", "an npz archive", text) from None
+
+
+def _members(archive: zipfile.ZipFile, name: str, expected: Expected) -> dict[str, zipfile.ZipInfo]:
+    members: dict[str, zipfile.ZipInfo] = {}
+    for info in archive.infolist():
+        key = info.filename.removesuffix(".npy")
+        if key not in expected or not info.filename.endswith(".npy"):
+            raise _malformed(
+                name,
+                None,
+                "The archive holds something the lab does not ask for.",
+                "only " + ", ".join(expected),
+                printable(info.filename),
+            )
+        if key in members:
+            raise _malformed(name, key, "An array is in the archive more than once.", "each array once", "two")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack without a bound
+            message = "The array is packed in a way numpy does not use."
+            raise _malformed(name, key, message, "stored or deflated", f"zip method {info.compress_type}")
+        members[key] = info
+    for key in expected:
+        if key not in members:
+            message = "An array is not in the archive."
+            raise _malformed(name, key, message, f"an array {key}", ", ".join(members) or "an empty archive")
+    return members
+
+
+def _array(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, key: str, dtype: str, shape: tuple[int, ...]
+) -> Array:
+    wanted = np.dtype(dtype)
+    n_bytes = wanted.itemsize * int(np.prod(shape))
+    what = f"{dtype} of shape {shape}"
+    if not n_bytes <= info.file_size <= n_bytes + MAX_HEADER:
+        raise _malformed(
+            name,
+            key,
+            "The array is not of the size the lab asks for, so it was not unpacked.",
+            f"{what}: {n_bytes} bytes and a header",
+            f"{info.file_size} bytes",
+        )
+    with archive.open(info) as member:
+        data = member.read(info.file_size + 1)
+    if len(data) != info.file_size:
+        message = "The archive's own table of sizes is wrong."
+        raise _malformed(name, key, message, f"{info.file_size} bytes", f"{len(data)} bytes")
+    found, start = _npy_header(data, name, key)
+    if (found.get("descr"), found.get("shape")) != (wanted.str, shape) or found.get("fortran_order") is not False:
+        text = f"{found.get('descr')!r} of shape {found.get('shape')!r}"
+        if found.get("fortran_order") is not False:
+            text += ", in Fortran order"
+        raise _malformed(
+            name, key, "The array is not what the lab asks for.", f"{wanted.str!r} of shape {shape}", printable(text)
+        )
+    if len(data) - start != n_bytes:
+        message = "The array's header promises another number of bytes than follow it."
+        raise _malformed(name, key, message, f"{n_bytes} bytes", f"{len(data) - start} bytes")
+    return np.frombuffer(data, wanted, offset=start).reshape(shape)
+
+
+def _npy_header(data: bytes, name: str, key: str) -> tuple[dict[str, object], int]:
+    """The header's dictionary, and where the data start (the npy format, versions 1 to 3)."""
+    if data[:6] != b"\x93NUMPY" or data[6:8] not in (b"\x01\x00", b"\x02\x00", b"\x03\x00"):
+        raise _malformed(name, key, "The member is not an npy file.", "an npy header", data[:8].hex(" "))
+    width, form = (2, "<H") if data[6] == 1 else (4, "<I")
+    (length,) = struct.unpack(form, data[8 : 8 + width])
+    start = 8 + width + length
+    if length > MAX_HEADER or start > len(data):
+        raise _malformed(name, key, "The npy header is too long.", f"at most {MAX_HEADER} bytes", f"{length} bytes")
+    try:
+        header = ast.literal_eval(data[8 + width : start].decode("utf-8").strip())
+        if not isinstance(header, dict):
+            raise ValueError
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        raise _malformed(name, key, "The npy header cannot be read.", "an npy header", "something else") from None
+    return header, start
+
+
+def _malformed(name: str, where: str | None, message: str, expected: str, found: str) -> Refusal:
+    return Refusal("malformed", name, message, where=where, expected=expected, found=found)

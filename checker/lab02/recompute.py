@@ -1,0 +1,189 @@
+"""What the model says, generated here: tokens and digests with a cache and without, and the slots of the flagship.
+
+The only file of this lab that imports torch. Everything runs on the fixed-order ops, on one thread (the student's
+script runs beside it on the other core), and is remembered for the life of the process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+
+from checker.lab02.consistency import LONG
+from checker.lab02.prompts import Ask, extended_prompts
+from checker.lab02.schemas import MAX_NEW_TOKENS, Case
+from courselib import bits
+from courselib.generate import generate
+from courselib.kernels import FIXED_ORDER, current_ops, use_ops
+from courselib.kv_cache import KVCache
+from courselib.minigpt import load_minigpt
+from courselib.tokenizer import WordTokenizer
+from courselib.trace import Trace
+
+PROMPT = "Yesterday I"
+WARM_TOKENS = 5
+KEPT = ("k", "v", "logits")
+Tick = Callable[[], None]
+
+torch.set_num_threads(1)
+
+
+class PromiseBrokenError(RuntimeError):
+    """This installation's fixed-order ops gave different bytes with a cache and without."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """One generation: the new tokens, sha256 of K, V (L, H_kv, S, d_h) and logits (n_new, V), and their rows."""
+
+    tokens: list[int]
+    k: str
+    v: str
+    logits: str
+    kv_rows: int
+    logits_rows: int
+
+
+@dataclass(frozen=True)
+class Slots:
+    """The flagship: K and V (L, H_kv, 2, d_h) float32 of slots 0 and 1, and the tokens they stand for (3,) int64."""
+
+    tokens: np.ndarray
+    k: np.ndarray
+    v: np.ndarray
+
+    @property
+    def decoded(self) -> str:
+        return WordTokenizer.from_grammar().decode([int(self.tokens[-1])])
+
+
+def truths(asks: Sequence[Ask], tick: Tick) -> list[Truth]:
+    """One Truth for each prompt, 64 new tokens; ``tick`` is called after each."""
+    found = []
+    for ask in asks:
+        found.append(_single(ask, MAX_NEW_TOKENS))
+        tick()
+    return found
+
+
+def extended_truths(tick: Tick) -> list[Truth]:
+    """In the order of ``extended_prompts``: the long one, the batch of four, the warm start."""
+    long, *batch, warm = extended_prompts()
+    found = [_single(long, LONG)]
+    tick()
+    found += _batch(tuple(batch))
+    tick()
+    found.append(_warm(warm))
+    tick()
+    return found
+
+
+@cache
+def slots() -> Slots:
+    """K and V rows of slots 0 and 1 after "Yesterday I" and one greedy token: the same with a cache and without."""
+    tokenizer = WordTokenizer.from_grammar()
+    prompt = tokenizer.encode(PROMPT)
+    with use_ops("fixed"):
+        cached, full = Trace(("k", "v")), Trace(("k", "v"))
+        model = load_minigpt()
+        new = generate(prompt, 2, cache=True, temperature=0, trace=cached)[0]  # the 2nd step reads 3 slots
+        with torch.no_grad():
+            model(torch.tensor([[*prompt, new]]), last_only=True, trace=full)
+    pairs = list(zip(cached.slots(), full.slots(), strict=True))
+    (k, v) = (a[:, :, :2].copy() for a, _ in pairs)
+    for name, (a, b) in zip("KV", pairs, strict=True):
+        _must_agree(a, b, f"{name} rows of {PROMPT!r}")
+    return Slots(np.array([*prompt, new], dtype=np.int64), k, v)
+
+
+def slots_shape() -> tuple[int, int, int, int]:
+    c = load_minigpt().config
+    return (c.n_layers, c.n_kv_heads, 2, c.head_dim)
+
+
+def is_a_run_of_the_model(ask: Ask, case: Case) -> bool:
+    """Do the digests of ``case`` belong to its tokens, whatever drew them? One pass over prompt and tokens tells."""
+    prompt, new = WordTokenizer.from_grammar().encode(ask.prompt), case.tokens.cached
+    model, trace = load_minigpt(), Trace(("k", "v"))
+    if max(new) >= model.config.vocab_size:
+        return False
+    with use_ops("fixed"), torch.no_grad():
+        logits = model(torch.tensor([[*prompt, *new[:-1]]]), trace=trace)[0, len(prompt) - 1 :].numpy()
+    k, v = trace.slots()
+    return (digest(k), digest(v), digest(logits)) == (case.k.cached, case.v.cached, case.logits.cached)
+
+
+def digest(array: np.ndarray) -> str:
+    """sha256 over little-endian bytes in C order."""
+    return hashlib.sha256(np.ascontiguousarray(array, dtype="<f4").tobytes()).hexdigest()
+
+
+def ops_name() -> str:
+    with use_ops("fixed"):
+        return str(current_ops().NAME)
+
+
+def order() -> str:
+    return FIXED_ORDER
+
+
+@cache
+def _single(ask: Ask, n_new: int) -> Truth:
+    with use_ops("fixed"):
+        return _agreed(ask, *(_traced(ask, n_new, cache=on) for on in (True, False)))
+
+
+def _traced(ask: Ask, n_new: int, cache: bool) -> tuple[list[int], Trace]:
+    trace = Trace(KEPT)
+    return generate(ask.prompt, n_new, cache=cache, seed=ask.seed, trace=trace), trace
+
+
+@cache
+def _batch(asks: tuple[Ask, ...]) -> list[Truth]:
+    runs = []
+    with use_ops("fixed"):
+        for on in (True, False):
+            trace = Trace(KEPT)
+            prompts, seeds = [a.prompt for a in asks], [a.seed for a in asks]
+            runs.append((generate(prompts, MAX_NEW_TOKENS, cache=on, seed=seeds, trace=trace), trace))
+    (tokens, trace), (tokens_full, trace_full) = runs
+    return [
+        _agreed(ask, (tokens[row], trace), (tokens_full[row], trace_full), row) for row, ask in enumerate(asks)
+    ]
+
+
+@cache
+def _warm(ask: Ask) -> Truth:
+    prompt = WordTokenizer.from_grammar().encode(ask.prompt)
+    trace, full = Trace(KEPT), Trace(KEPT)
+    with use_ops("fixed"), torch.no_grad():
+        model = load_minigpt()
+        kv = KVCache.for_model(model)
+        model(torch.tensor([prompt[:-WARM_TOKENS]]), kv, last_only=True)
+        tokens = generate(prompt[-WARM_TOKENS:], MAX_NEW_TOKENS, cache=kv, seed=ask.seed, trace=trace)
+        tokens_full = generate(prompt, MAX_NEW_TOKENS, cache=False, seed=ask.seed, trace=full)
+    return _agreed(ask, (tokens, trace), (tokens_full, full))
+
+
+def _agreed(ask: Ask, cached: tuple[list[int], Trace], full: tuple[list[int], Trace], row: int = 0) -> Truth:
+    """The one truth of two runs, which this installation promised to be the same."""
+    (tokens, trace), (tokens_full, trace_full) = cached, full
+    (k, v), logits = trace.slots(row), trace.logits(row)
+    for name, a, b in zip(
+        ("K", "V", "logits"), (k, v, logits), (*trace_full.slots(row), trace_full.logits(row)), strict=True
+    ):
+        _must_agree(a, b, f"{name} of {ask.prompt!r}")
+    if tokens != tokens_full:
+        raise PromiseBrokenError(f"tokens of {ask.prompt!r} differ with a cache and without")
+    rows = k.shape[0] * k.shape[1] * k.shape[2]
+    return Truth(tokens, digest(k), digest(v), digest(logits), rows, len(logits))
+
+
+def _must_agree(a: np.ndarray, b: np.ndarray, what: str) -> None:
+    if not bits.equal(a, b):
+        raise PromiseBrokenError(f"{what} differ with a cache and without: {bits.report(a, b)}")

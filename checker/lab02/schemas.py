@@ -1,0 +1,219 @@
+"""The files of a lab 02 submission, field by field; labs/02/schemas/ holds them as JSON Schema.
+
+Types are strict (no "50" for 50, no true for 1), unknown fields are refused. What one field says about another is
+not asked here but in ``consistency``, where a contradiction can name both sides.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from checker.faults import faults
+from checker.gate import Folder
+from checker.gate_json import read_json
+from checker.report import Finding
+
+N_PROMPTS = 50
+MAX_NEW_TOKENS = 64
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+M = TypeVar("M", bound=Model)
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="sha256, lower-case hex")]
+Count = Annotated[int, Field(ge=0)]
+Token = Annotated[int, Field(ge=0, lt=2**31)]
+Text = Annotated[str, Field(min_length=1, max_length=400)]
+
+
+# ---- 22-cache-correctness/results.json ---------------------------------------------------------------------------
+
+
+class Tokens(Model):
+    cached: list[Token] = Field(max_length=1024)
+    uncached: list[Token] = Field(max_length=1024)
+    first_divergence: Count | None = Field(description="index of the first new token that differs, or null")
+
+
+class Rows(Model):
+    """One array of both runs: sha256 over its little-endian bytes in C order, and its rows that differ."""
+
+    cached: Sha256
+    uncached: Sha256
+    rows: Count
+    differing: Count
+
+
+class Case(Model):
+    id: Text
+    prompt: Text
+    kind: Literal["adverbial", "partial", "mixed"]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    prompt_tokens: Annotated[int, Field(ge=1)]
+    tokens: Tokens
+    k: Rows = Field(description="(L, H_kv, S, d_h) at the last step, S = prompt_tokens + new - 1; a row is d_h floats")
+    v: Rows = Field(description="as k")
+    logits: Rows = Field(description="(n_new, V); a row is V floats")
+
+
+class Summary(Model):
+    n: Count
+    tokens_passed: Count
+    tokens_failed: Count
+    bytes_passed: Count = Field(description="cases whose k, v and logits all have differing == 0")
+    bytes_failed: Count
+    first_divergence_step_min: Count | None
+    first_divergence_step_max: Count | None
+
+
+class FixedRun(Model):
+    order: Literal["fixed-order/1"]
+    cases: list[Case] = Field(min_length=1, max_length=200)
+    summary: Summary
+
+
+class StockRun(Model):
+    order: Literal["stock"]
+    cases: list[Case] = Field(min_length=1, max_length=200)
+    summary: Summary
+
+
+class Runs(Model):
+    fixed: FixedRun
+    stock: StockRun | None = None
+
+
+class Extended(Model):
+    long: Case = Field(description="the first lab prompt, 256 new tokens")
+    batch: list[Case] = Field(min_length=4, max_length=4, description="lab prompts p00, p20, p30, p40 in one batch")
+    warm: Case = Field(description="lab prompt p40, its last 5 tokens on a warm cache as one chunk")
+
+
+class Results(Model):
+    schema_: Literal["lab02.results/1"] = Field(alias="schema")
+    prompt_seed: Annotated[int, Field(ge=0)] | None = Field(description="null when --prompts was given")
+    max_new_tokens: Literal[64]
+    runs: Runs
+    extended: Extended | None
+
+
+# ---- the two manifests -------------------------------------------------------------------------------------------
+
+
+class Versions(Model):
+    python: Text
+    numpy: Text
+    torch: Text
+    courselib: Text
+
+
+class Dated(Model):
+    date: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}$", description="YYYY-MM-DD")
+    versions: Versions
+    platform: Text
+
+    @field_validator("date")
+    @classmethod
+    def _a_day(cls, value: str) -> str:
+        try:
+            date.fromisoformat(value)
+        except ValueError:
+            raise ValueError("a day of the calendar, as YYYY-MM-DD") from None
+        return value
+
+
+class LengthRange(Model):
+    min: Annotated[int, Field(ge=1)]
+    max: Annotated[int, Field(ge=1)]
+    unit: Literal["tokens"]
+
+
+class ManifestConfig(Model):
+    model: Literal["minigpt"]
+    weights_sha256: Sha256
+    order: Text
+    n_prompts: Literal[50]
+    prompt_len_range: LengthRange
+    max_new_tokens: Literal[64]
+    batch_size: Literal[1]
+    temperature: Annotated[float, Field(ge=1.0, le=1.0)]
+    top_k: None
+
+
+class ManifestSummary(Model):
+    """The fixed run's summary; passed and failed count tokens."""
+
+    passed: Count
+    failed: Count
+    bytes_passed: Count
+    bytes_failed: Count
+    first_divergence_step_min: Count | None
+    first_divergence_step_max: Count | None
+
+
+class Manifest(Dated):
+    """22-cache-correctness/manifest.json"""
+
+    schema_: Literal["lab02.manifest/1"] = Field(alias="schema")
+    experiment: Literal["22-cache-correctness"]
+    seed_prompt_sampler: Literal[1]
+    seed_generation_per_prompt: Text
+    config: ManifestConfig
+    results_summary: ManifestSummary
+
+
+class DumpConfig(Model):
+    model: Literal["minigpt"]
+    weights_sha256: Sha256
+    order: Text
+    prompt: Literal["Yesterday I"]
+    decoded: Text
+    slots: Annotated[list[int], Field(min_length=2, max_length=2)]
+
+    @field_validator("slots")
+    @classmethod
+    def _zero_and_one(cls, value: list[int]) -> list[int]:
+        if value != [0, 1]:
+            raise ValueError("[0, 1]")
+        return value
+
+
+class DumpSummary(Model):
+    rows: Count
+    differing: Count
+
+
+class DumpManifest(Dated):
+    """22-yesterday-worked/manifest.json"""
+
+    schema_: Literal["lab02.dump/1"] = Field(alias="schema")
+    experiment: Literal["22-yesterday-worked"]
+    config: DumpConfig
+    results_summary: DumpSummary
+
+
+# ---- reading them ------------------------------------------------------------------------------------------------
+
+
+def read_model(folder: Folder, name: str, max_bytes: int, model: type[M]) -> M | list[Finding]:
+    """The document in ``name`` as ``model``, or every fault in it. Refusal if it is not there or is not JSON."""
+    document = read_json(folder, name, max_bytes)
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        return [
+            Finding(
+                kind="schema",
+                file=name,
+                where=fault.where or None,
+                expected=fault.expected,
+                found=fault.found,
+                message="A field is not as the schema asks." if fault.where else "The document is not an object.",
+            )
+            for fault in faults(error)
+        ]

@@ -1,0 +1,162 @@
+"""What a check found: the one data model that the JSON output is, and that every view is drawn from.
+
+A report cannot contradict itself: a passed task has no findings, a failed one has at least one, a task that
+did not run says why, the score is the sum of the tasks, and the verdict follows from all of these. The
+published JSON Schema is checker/report.schema.json (``python -m checker.publish`` writes it).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Kind = Literal["missing", "unreadable", "malformed", "schema", "mismatch", "replay", "integrity"]
+Status = Literal["passed", "failed", "not run"]
+Verdict = Literal["passed", "not passed", "not started", "unreadable", "integrity"]
+
+EXIT_CODES: dict[Verdict, int] = {
+    "passed": 0,
+    "not passed": 1,
+    "not started": 1,
+    "unreadable": 3,
+    "integrity": 4,
+}
+NOT_ASKED = "it was not asked for"
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Finding(Model):
+    """One fault. ``expected`` and ``found`` are whole: two values that differ can always be compared."""
+
+    kind: Kind = Field(
+        description="missing: not there. unreadable: refused before it was read (not a regular file, no "
+        "permission, too large). malformed: not valid JSON, text or npz. schema: a field is wrong. mismatch: "
+        "not what it should be. replay: the script, run here, gave no usable data. integrity: a claim better "
+        "than its evidence."
+    )
+    message: str = Field(min_length=1)
+    file: str | None = Field(None, description="relative to the submission")
+    where: str | None = Field(None, description="path inside the file, e.g. runs.fixed.cases[3].k.cached")
+    expected: str | None = None
+    found: str | None = None
+    usual_causes: list[str] = []
+
+
+class TaskResult(Model):
+    id: str
+    title: str
+    status: Status
+    because: str | None = Field(None, description="why the task was not run")
+    points: int = Field(ge=0, description="earned")
+    possible: int = Field(gt=0)
+    findings: list[Finding] = []
+    notes: list[str] = Field([], description="worth knowing, whatever the status")
+
+    @model_validator(mode="after")
+    def _possible(self) -> TaskResult:
+        if (self.status == "failed") != bool(self.findings):
+            raise ValueError("a failed task has findings, and no other has")
+        if (self.status == "not run") != bool(self.because):
+            raise ValueError("a task that did not run says why, and no other does")
+        if self.points != (self.possible if self.status == "passed" else 0):
+            raise ValueError("a passed task earns its points, and no other earns any")
+        return self
+
+
+class Score(Model):
+    points: int = Field(ge=0)
+    possible: int = Field(ge=0)
+
+
+class Count(Model):
+    """How many cases of one run of the student's script agreed with and without a cache."""
+
+    ops: str
+    cases: int
+    tokens_equal: int
+    bytes_equal: int
+
+
+class Replay(Model):
+    """One run of a student's script by the checker. Its exit code and output decide nothing."""
+
+    script: str
+    arguments: list[str]
+    outcome: Literal["finished", "timed out", "missing"]
+    exit_code: int | None
+    seconds: float
+    output_tail: str = Field(description="the end of what the student's code printed; theirs, not the checker's")
+    counts: list[Count] = Field([], description="what the data it wrote say; the evidence is compared apart")
+
+
+class Evidence(Model):
+    """What the verdict stands on."""
+
+    replayed: list[Replay] = []
+    recomputed: list[str] = Field([], description="what the checker generated itself, in words")
+    stored_bytes: Literal["compared", "not compared", "not reached"] = "not reached"
+    stored_bytes_because: str | None = None
+    hidden_seed: int | None = Field(None, description="give it to --hidden-seed to repeat this very check")
+
+
+class Environment(Model):
+    checker: str
+    python: str
+    platform: str
+    courselib: str | None = None
+    numpy: str | None = None
+    torch: str | None = None
+    order: str | None = Field(None, description="the promise the fixed-order ops keep")
+    ops: str | None = Field(None, description="which implementation of them ran here")
+
+
+class Submission(Model):
+    path: str
+    fingerprint: str | None = Field(None, description="sha256 over the names and contents of its files")
+
+
+class Report(Model):
+    schema_: Literal["checker.report/1"] = Field("checker.report/1", alias="schema")
+    lab: str
+    title: str
+    submission: Submission
+    started: str = Field(description="UTC, ISO 8601")
+    only: list[str] = Field([], description="the tasks that were asked for; empty: all")
+    verdict: Verdict
+    score: Score
+    tasks: list[TaskResult]
+    findings: list[Finding] = Field([], description="about the submission as a whole")
+    evidence: Evidence = Evidence()
+    environment: Environment
+    durations: dict[str, float] = Field({}, description="seconds")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Report:
+        if self.score.points != sum(t.points for t in self.tasks):
+            raise ValueError("the score is not the sum of the tasks' points")
+        if self.score.possible != sum(t.possible for t in self.tasks):
+            raise ValueError("the possible score is not the sum of the tasks' possible points")
+        if self.verdict == "not started":
+            if any(t.status != "not run" for t in self.tasks) or self.findings:
+                raise ValueError("nothing was started, yet something ran or was found")
+        elif self.verdict != verdict_of(self.tasks, self.findings):
+            raise ValueError(f"verdict {self.verdict!r} does not follow from the tasks")
+        return self
+
+    def to_json(self) -> str:
+        return self.model_dump_json(by_alias=True, indent=2) + "\n"
+
+
+def verdict_of(tasks: list[TaskResult], findings: list[Finding]) -> Verdict:
+    """The worst thing found decides: integrity, then unreadable, then not passed."""
+    kinds = {f.kind for t in tasks for f in t.findings} | {f.kind for f in findings}
+    if "integrity" in kinds:
+        return "integrity"
+    if "unreadable" in kinds:
+        return "unreadable"
+    asked = [t for t in tasks if t.because != NOT_ASKED]
+    return "passed" if asked and not findings and all(t.status == "passed" for t in asked) else "not passed"

@@ -1,0 +1,121 @@
+"""lab.toml: the tasks of a lab, their points and hints, and the files a submission holds."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from checker.faults import faults
+
+
+class SpecError(Exception):
+    """A lab.toml that is not one; the message names the file and the key."""
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Statement(Model):
+    """Something a text must say: a regular expression, and in words what it looks for."""
+
+    pattern: str = Field(min_length=1)
+    says: str = Field(min_length=1)
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        return pattern
+
+
+class Artifact(Model):
+    path: str = Field(pattern=r"^[\w.-]+(/[\w.-]+)*$")
+    kind: Literal["python", "json", "npz", "markdown"]
+    max_bytes: int = Field(gt=0)
+    min_words: int = Field(0, ge=0)
+    statements: list[Statement] = []
+
+    @model_validator(mode="after")
+    def _texts_only(self) -> Artifact:
+        if self.kind != "markdown" and (self.min_words or self.statements):
+            raise ValueError("only a markdown artifact has min_words or statements")
+        return self
+
+
+class Task(Model):
+    id: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    title: str = Field(min_length=1)
+    points: int = Field(gt=0)
+    requires: list[str] = []
+    hints: list[str] = Field(min_length=1)
+
+    @field_validator("hints")
+    @classmethod
+    def _not_empty(cls, hints: list[str]) -> list[str]:
+        if not all(h.strip() for h in hints):
+            raise ValueError("a hint is empty")
+        return hints
+
+
+class Lab(Model):
+    id: str = Field(pattern=r"^\d\d$")
+    title: str = Field(min_length=1)
+    tasks: list[Task] = Field(min_length=1)
+    artifacts: list[Artifact] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Lab:
+        seen: set[str] = set()
+        for task in self.tasks:
+            if task.id in seen:
+                raise ValueError(f"task {task.id!r} is there twice")
+            unknown = [r for r in task.requires if r not in seen]
+            if unknown:
+                raise ValueError(f"task {task.id!r} requires {unknown[0]!r}, which no earlier task is")
+            seen.add(task.id)
+        total = sum(t.points for t in self.tasks)
+        if total != 100:
+            raise ValueError(f"the points add up to {total}, not 100")
+        paths = [a.path for a in self.artifacts]
+        if len(set(paths)) != len(paths):
+            raise ValueError("an artifact is there twice")
+        return self
+
+    def task(self, task_id: str) -> Task:
+        return next(t for t in self.tasks if t.id == task_id)
+
+    def artifact(self, path: str) -> Artifact:
+        return next(a for a in self.artifacts if a.path == path)
+
+    def with_required(self, task_ids: list[str]) -> set[str]:
+        """The tasks named, and all that they stand on."""
+        wanted: set[str] = set()
+        waiting = list(task_ids)
+        while waiting:
+            task = self.task(waiting.pop())
+            wanted.add(task.id)
+            waiting += [r for r in task.requires if r not in wanted]
+        return wanted
+
+
+def load_lab(folder: Path) -> Lab:
+    """The lab in ``folder``; SpecError if its lab.toml cannot be used."""
+    path = folder / "lab.toml"
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SpecError(f"{path}: {error}") from None
+    try:
+        return Lab.model_validate(data)
+    except ValidationError as error:
+        fault = faults(error)[0]
+        at = f" at {fault.where}" if fault.where else ""
+        raise SpecError(f"{path}{at}: expected {fault.expected}, found {fault.found}") from None

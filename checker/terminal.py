@@ -1,0 +1,176 @@
+"""The report, drawn for a terminal: it reads at 80 columns, without colour, and in a pipe.
+
+Whatever came from a submission is printed as plain text, never as markup, with control characters escaped.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from checker.check import Progress as Report_progress
+from checker.faults import printable
+from checker.report import Finding, Replay, Report, TaskResult
+
+MAX_SHOWN = 3  # findings of one task; report.json holds the others
+MARKS = {"passed": ("passed", "green"), "failed": ("FAILED", "bold red"), "not run": ("not run", "yellow")}
+VERDICTS = {
+    "passed": "green",
+    "not passed": "bold red",
+    "not started": "yellow",
+    "unreadable": "bold red",
+    "integrity": "bold red",
+}
+
+
+def console(stderr: bool = False) -> Console:
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=False)
+
+
+def draw(report: Report, out: Console, command: str, saved: str | None) -> None:
+    """``command`` is what a person types to check again; ``saved`` where report.json lies, if anywhere."""
+    if report.verdict == "not started":
+        return _draw_not_started(report, out, command)
+    out.print(Text(f"Lab {report.lab}: {report.title}", style="bold"))
+    out.print(f"Submission: {printable(report.submission.path)}", soft_wrap=True)
+    out.print()
+    for finding in report.findings:
+        _draw_finding(finding, out)
+    out.print(_table(report))
+    for task in report.tasks:
+        if task.findings:
+            _draw_failure(task, out, command)
+    if any(t.status == "failed" for t in report.tasks):
+        for replay in report.evidence.replayed:
+            _draw_output(replay, out)
+    _draw_evidence(report, out)
+    verdict = report.verdict.upper() if report.verdict == "integrity" else report.verdict
+    out.print()
+    out.print(
+        Text.assemble(
+            "Verdict: ",
+            (verdict, VERDICTS[report.verdict]),
+            f", {report.score.points} of {report.score.possible} points",
+        )
+    )
+    if report.verdict == "integrity":
+        _draw_words(out, "A claim in the submission is better than its evidence; see the findings marked so.")
+    if saved:
+        out.print(f"The whole report: {printable(saved)}", soft_wrap=True)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Report_progress]:
+    """A bar on stderr, gone when done; silent where stderr is not a terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, console=console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    with bar:
+        task = bar.add_task("reading the submission", total=1.0)
+        yield lambda what, share: bar.update(task, description=what, completed=share)
+
+
+def _draw_not_started(report: Report, out: Console, command: str) -> None:
+    where = printable(report.submission.path)
+    starter = f"labs/{report.lab}/starter"
+    out.print(f"Nothing is in {where} yet. To begin: cp -R {starter}/. {where}/", soft_wrap=True)
+    out.print(f"Then fill in the TODOs of its scripts, run them, and check: {command}", soft_wrap=True)
+
+
+def _table(report: Report) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("task", no_wrap=True)
+    table.add_column("")
+    table.add_column("status", no_wrap=True)
+    table.add_column("points", justify="right", no_wrap=True)
+    for task in report.tasks:
+        mark, style = MARKS[task.status]
+        title = Text(task.title)
+        for note in task.notes:
+            title.append(f"\n{printable(note)}", style="dim")
+        if task.because:
+            title.append(f"\nnot run: {task.because}", style="yellow")
+        table.add_row(task.id, title, Text(mark, style=style), f"{task.points} of {task.possible}")
+    return table
+
+
+def _draw_failure(task: TaskResult, out: Console, command: str) -> None:
+    out.print()
+    out.print(Text(f"{task.id}: {task.title}", style="bold"))
+    shown = sorted(task.findings, key=lambda f: f.kind != "integrity")[:MAX_SHOWN]
+    causes: list[str] = []
+    for finding in shown:
+        _draw_finding(finding, out)
+        causes += [c for c in finding.usual_causes if c not in causes]
+    rest = len(task.findings) - len(shown)
+    if rest:
+        out.print(Padding(f"and {rest} more findings of this task in report.json", (0, 0, 0, 2)))
+    if causes:
+        out.print(Padding("usual causes:", (0, 0, 0, 2)))
+        for cause in causes:
+            out.print(_item("-", cause, 4))
+    out.print(Padding(f"next hint: {command} --only {task.id} --hint", (0, 0, 0, 2)), soft_wrap=True)
+
+
+def _draw_finding(finding: Finding, out: Console) -> None:
+    style = "bold red" if finding.kind == "integrity" else "red"
+    out.print(_item(f"[{finding.kind}]", printable(finding.message), 2, style))
+    rows = Table.grid(padding=(0, 2, 0, 0))
+    rows.add_column(no_wrap=True, style="dim")
+    rows.add_column(overflow="fold")
+    for name in ("file", "where", "expected", "found"):
+        value = getattr(finding, name)
+        if value is not None:
+            rows.add_row(name, Text(printable(value), overflow="fold"))
+    out.print(Padding(rows, (0, 0, 0, 4)))
+
+
+def _draw_output(replay: Replay, out: Console) -> None:
+    if replay.outcome == "finished" and replay.exit_code == 0 or not replay.output_tail:
+        return
+    out.print()
+    out.print(f"The end of what {printable(replay.script)} printed (its words, not the checker's):", soft_wrap=True)
+    for line in replay.output_tail.splitlines()[-20:]:
+        out.print(Padding(Text(printable(line), overflow="fold"), (0, 0, 0, 2)))
+
+
+def _draw_evidence(report: Report, out: Console) -> None:
+    evidence = report.evidence
+    lines: list[str] = []
+    for replay in evidence.replayed:
+        line = f"{' '.join([replay.script, *replay.arguments])}: {replay.outcome} in {replay.seconds:.1f} s"
+        for count in replay.counts:
+            line += (
+                f"; {count.ops} ops: tokens equal in {count.tokens_equal} of {count.cases}, "
+                f"bytes in {count.bytes_equal} of {count.cases}"
+            )
+        lines.append(line)
+    lines += evidence.recomputed
+    if evidence.stored_bytes != "not reached":
+        because = f": {evidence.stored_bytes_because}" if evidence.stored_bytes_because else ""
+        lines.append(f"stored bytes {evidence.stored_bytes}{because}")
+    if evidence.hidden_seed is not None:
+        lines.append(f"hidden prompts: --hidden-seed {evidence.hidden_seed} draws the same again")
+    if lines:
+        out.print()
+        out.print("What the verdict stands on:")
+    for line in lines:
+        out.print(_item("-", printable(line), 2))
+
+
+def _draw_words(out: Console, text: str) -> None:
+    out.print(Text(text))
+
+
+def _item(mark: str, text: str, indent: int, style: str = "") -> Padding:
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_column(no_wrap=True, style=style)
+    grid.add_column(overflow="fold")
+    grid.add_row(Text(mark), Text(text, overflow="fold"))
+    return Padding(grid, (0, 0, 0, indent))

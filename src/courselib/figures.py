@@ -1,0 +1,170 @@
+"""Every plot of the course, in one look.
+
+The look has to work in four places: a phone (narrow figures, large type), a dark page (an opaque white
+ground: dark lines on a transparent one would vanish there, and both the book and Colab have dark pages), a
+black-and-white print (lightness, dashes and markers tell things apart, never colour alone) and a
+colour-blind eye (blue against orange, from the palette of Okabe and Ito, "Color Universal Design", 2008).
+
+Each function draws one figure, returns it closed (so a notebook shows it once, as a cell's last value), and
+writes down what it shows: `alt(figure)` is the text for those who do not see it.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from weakref import WeakKeyDictionary
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap, LogNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import EngFormatter, MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+
+BLUE, ORANGE, INK, GRID = "#0072B2", "#D55E00", "#222222", "#D9D9D9"
+
+# A row that is equal is pale blue. The ramp for the others starts well below that in lightness and ends near
+# black, so that in grey "equal" is still the one light thing in the picture.
+EQUAL = "#DCEBF7"
+RAMP = LinearSegmentedColormap.from_list("ulps", ["#F0A04B", "#D55E00", "#8A2B06", "#2B0A02"])
+
+_RC = {
+    "figure.figsize": (5.0, 3.2),  # inches: on a phone's 350 px a 10-point letter is still 10 px high
+    "figure.dpi": 200,
+    "figure.facecolor": "white",
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.h_pad": 0.08,
+    "savefig.facecolor": "white",
+    "savefig.dpi": 200,
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 10,
+    "axes.facecolor": "white",
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "lines.linewidth": 1.8,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+}
+
+_ALT: WeakKeyDictionary[Figure, str] = WeakKeyDictionary()
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw in the course's look: `with style(): figure, axes = plt.subplots()`. Undone at the end."""
+    with plt.rc_context(), plt.style.context([_RC], after_reset=True):
+        yield
+
+
+def alt(figure: Figure) -> str:
+    """What a figure of this module shows, in words. Raises ValueError for any other figure."""
+    if figure not in _ALT:
+        raise ValueError(
+            "no alt text: this figure was not drawn by courselib.figures; write its alt text yourself"
+        )
+    return _ALT[figure]
+
+
+def row_differences(ulps: ArrayLike, *, title: str) -> Figure:
+    """A map of which K and V rows differ between two runs, and by how much.
+
+    `ulps`: shape (2 L, S), whole numbers >= 0: the largest ULP distance within each row (over heads and
+    d_h), 0 where the row's bytes are equal. Line 2 l is layer l's K, line 2 l + 1 its V; column s is slot s.
+    Distances are coloured on a log scale; 0 has a colour of its own, outside that scale.
+
+    Raises ValueError if the shape is not (2 L, S) or a distance is negative or not finite.
+    """
+    distance = _distances(ulps)
+    lines, slots = distance.shape
+    differing = int((distance > 0).sum())
+    largest = float(distance.max())
+    with style():
+        figure, axes = plt.subplots(figsize=(5.0, 1.6 + 0.24 * max(lines, 6)))
+        axes.set_title(title)
+        axes.set_facecolor(EQUAL)  # what is equal is masked below, and shows the ground
+        image = axes.imshow(
+            np.ma.masked_equal(distance, 0),
+            cmap=RAMP,
+            norm=LogNorm(vmin=1, vmax=max(largest, 10)),
+            aspect="auto",
+            interpolation="nearest",
+        )
+        axes.set_xlabel("slot")
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+        axes.set_yticks(range(lines), [f"layer {i // 2} {'KV'[i % 2]}" for i in range(lines)])
+        between_layers = np.arange(1.5, lines - 1, 2)
+        axes.hlines(between_layers, -0.5, slots - 0.5, color="white", linewidth=1.5)
+        axes.grid(False)
+        axes.tick_params(length=0)
+        axes.spines[["top", "right"]].set_visible(True)
+        if differing:
+            bar = figure.colorbar(image, ax=axes, label="largest distance in the row (ULPs)")
+            bar.ax.yaxis.set_major_formatter(EngFormatter(sep=""))  # 100, 1k, 1M
+        equal = Patch(facecolor=EQUAL, edgecolor=INK, linewidth=0.6, label="0 ULPs: the same bytes")
+        figure.legend(handles=[equal], loc="outside lower left")
+    apart = f"; the largest distance is {largest:,.0f} ULPs" if differing else ""
+    return _done(
+        figure,
+        f"{title}. A map of {lines // 2} layers, K and V, by {slots} slots: "
+        f"{differing:,} of {distance.size:,} rows differ{apart}.",
+    )
+
+
+def loss_curve(steps: Sequence[float], train: Sequence[float], held_out: Sequence[float]) -> Figure:
+    """Training and held-out loss over a training run, with the step where the held-out loss is lowest.
+
+    `steps`, `train` and `held_out` have one length N >= 1; losses are cross-entropy in nats a token.
+    Raises ValueError if the lengths differ or there is nothing to draw.
+    """
+    if not (len(steps) == len(train) == len(held_out) >= 1):
+        raise ValueError(
+            f"loss_curve: steps, train and held_out need one length, at least 1; "
+            f"found {len(steps)}, {len(train)} and {len(held_out)}"
+        )
+    best = int(np.argmin(held_out))
+    with style():
+        figure, axes = plt.subplots()
+        axes.set_title("Loss while training")
+        axes.plot(steps, train, color=BLUE, linestyle="--", label="training sentences")
+        axes.plot(steps, held_out, color=ORANGE, label="held-out sentences")
+        lowest = f"lowest held-out loss: {held_out[best]:.2f}, at step {steps[best]:,}"
+        axes.plot(steps[best], held_out[best], "o", color=INK, label=lowest)
+        axes.set_xlabel("step")
+        axes.set_ylabel("cross-entropy (nats a token)")
+        axes.legend()
+    return _done(
+        figure,
+        f"Loss while training, steps {steps[0]:,} to {steps[-1]:,}: "
+        f"on training sentences from {train[0]:.2f} to {train[-1]:.2f}, "
+        f"on held-out sentences from {held_out[0]:.2f} to {held_out[-1]:.2f}; {lowest}.",
+    )
+
+
+def _distances(ulps: ArrayLike) -> NDArray[np.float64]:
+    distance = np.asarray(ulps).astype(np.float64)
+    if distance.ndim != 2 or distance.shape[0] % 2 or not distance.size:
+        raise ValueError(
+            f"row_differences: ulps needs shape (2 L, S), a line each for K and V of every layer; "
+            f"found shape {distance.shape}"
+        )
+    if not np.isfinite(distance).all() or (distance < 0).any():
+        raise ValueError(
+            "row_differences: a ULP distance is a whole number >= 0; found one negative or not finite"
+        )
+    return distance
+
+
+def _done(figure: Figure, text: str) -> Figure:
+    _ALT[figure] = text
+    plt.close(figure)  # else a notebook shows it a second time
+    return figure

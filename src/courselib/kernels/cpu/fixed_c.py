@@ -1,0 +1,223 @@
+"""The fixed-order C kernels, called on PyTorch tensors through ctypes.
+
+A kernel works on the rows it is handed; large work is shared among `torch.get_num_threads()` threads by giving each
+some rows (or some columns) whole, so a thread never holds a part of a sum. ctypes lets go of the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, lru_cache
+
+import torch
+from torch import Tensor
+
+from . import build
+
+NAME = "fixed-c"
+MIN_WORK = 4_000_000  # multiply-adds a thread must get to be worth waking: below, one thread is faster (design: 12 ms stalls)
+# The bytes that every correct build gives on `_probe`'s inputs; a compiler that reorders or fuses gives others.
+PROBE_SHA256 = "5146e0ce009d850cd4b799622b436850eff76a3b965013f03830fa8d8a4d72a0"
+
+_PTR, _INT, _F32 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
+_SIGNATURES = {
+    "linear": [_PTR, _INT, _PTR, _INT, _PTR, _INT, _INT, _INT, _INT],
+    "linear_nk": [_PTR, _INT, _PTR, _INT, _PTR, _INT, _INT, _INT, _INT],
+    "rms_norm": [_PTR, _PTR, _PTR, _INT, _INT, _F32],
+    "softmax": [_PTR, _PTR, _INT, _INT],
+    "log_softmax": [_PTR, _PTR, _INT, _INT],
+    "exp_": [_PTR, _PTR, _INT],
+    "log_": [_PTR, _PTR, _INT],
+    "silu": [_PTR, _PTR, _INT],
+    "gelu": [_PTR, _PTR, _INT],
+    "rope": [_PTR, _INT, _INT, _INT, _PTR, _PTR, _PTR, _INT, _INT, _INT, _INT],
+    "attention": [*[_PTR] * 10, *[_INT] * 7, _F32],
+}
+
+
+@cache
+def lib() -> ctypes.CDLL:
+    """The loaded kernels, checked once against PROBE_SHA256. Raises build.NoCompilerError."""
+    library = build.load()
+    for name, signature in _SIGNATURES.items():
+        getattr(library, name).argtypes = signature
+    found = _probe(library)
+    if found != PROBE_SHA256:
+        raise build.NoCompilerError(
+            f"the kernels that {build.find_compiler()} built do not give the promised bytes "
+            f"(sha256 {found[:16]}, expected {PROBE_SHA256[:16]}); is fast-math forced on?"
+        )
+    return library
+
+
+def linear(x: Tensor, w: Tensor) -> Tensor:
+    """y = x @ w. x (..., K), w (K, N) -> (..., N). One accumulator per output, k ascending.
+
+    w is fastest stored (K, N) row by row; the transpose of an (N, K) weight is served too.
+    """
+    x = _float32(x, "x")
+    K, N = w.shape
+    if x.shape[-1] != K or w.dtype != torch.float32:
+        raise ValueError(f"linear: x {tuple(x.shape)} float32 needs w ({x.shape[-1]}, N) float32, got {(K, N)} {w.dtype}")
+    if w.stride(1) == 1:
+        kernel, ldw, column = lib().linear, w.stride(0), 1
+    elif w.stride(0) == 1:
+        kernel, ldw, column = lib().linear_nk, w.stride(1), w.stride(1)
+    else:
+        w = w.contiguous()
+        kernel, ldw, column = lib().linear, N, 1
+    y = x.new_empty(*x.shape[:-1], N)
+    M = x.numel() // K if K else 0
+    if M * N == 0 or K == 0:
+        return y.zero_()
+    xp, wp, yp = x.data_ptr(), w.data_ptr(), y.data_ptr()
+    if M * N * K < 2 * MIN_WORK:
+        _check_memory(kernel(xp, K, wp, ldw, yp, N, M, K, N))
+    elif M >= 8:
+        _share(M, N * K, lambda a, b: kernel(xp + 4 * a * K, K, wp, ldw, yp + 4 * a * N, N, b - a, K, N))
+    else:
+        _share(N, M * K, lambda a, b: kernel(xp, K, wp + 4 * a * column, ldw, yp + 4 * a, N, M, K, b - a))
+    return y
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """x / sqrt(mean(x^2) + eps) * weight over the last dimension. x (..., D), weight (D,)."""
+    x, weight = _float32(x, "x"), _float32(weight, "weight")
+    if weight.shape != x.shape[-1:]:
+        raise ValueError(f"rms_norm: x {tuple(x.shape)} needs weight ({x.shape[-1]},), got {tuple(weight.shape)}")
+    y = torch.empty_like(x)
+    D = x.shape[-1]
+    lib().rms_norm(x.data_ptr(), weight.data_ptr(), y.data_ptr(), x.numel() // max(D, 1), D, eps)
+    return y
+
+
+def softmax(x: Tensor) -> Tensor:
+    """Softmax over the last dimension."""
+    return _rows("softmax", x)
+
+
+def log_softmax(x: Tensor) -> Tensor:
+    """Log-softmax over the last dimension."""
+    return _rows("log_softmax", x)
+
+
+def exp(x: Tensor) -> Tensor:
+    """e^x, elementwise."""
+    return _elementwise("exp_", x)
+
+
+def log(x: Tensor) -> Tensor:
+    """Natural logarithm, elementwise."""
+    return _elementwise("log_", x)
+
+
+def silu(x: Tensor) -> Tensor:
+    """x * sigmoid(x), elementwise."""
+    return _elementwise("silu", x)
+
+
+def gelu(x: Tensor) -> Tensor:
+    """GELU by its tanh approximation, elementwise."""
+    return _elementwise("gelu", x)
+
+
+def rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate pairs (i, i + d_h/2). x (B, H, T, d_h), cos and sin (B, T, d_h/2)."""
+    x = _strided(x, "x")
+    B, H, T, d = x.shape
+    y = x.new_empty(B, H, T, d)
+    sb, sh, st, _ = x.stride()
+    c, s = cos.contiguous(), sin.contiguous()
+    lib().rope(x.data_ptr(), sb, sh, st, c.data_ptr(), s.data_ptr(), y.data_ptr(), B, H, T, d)
+    return y
+
+
+def attention(
+    q: Tensor, k: Tensor, v: Tensor, past: Sequence[int], first: Sequence[int], count: Sequence[int]
+) -> Tensor:
+    """Causal attention over absolute slots; see `courselib.kernels` for the contract."""
+    q, k, v = _strided(q, "q"), _strided(k, "k"), _strided(v, "v")
+    B, H, T, d = q.shape
+    H_kv, S = k.shape[1:3]
+    if any(past[b] + count[b] > S or count[b] > T for b in range(B)):
+        raise ValueError(f"attention: past {list(past)} + count {list(count)} needs more than the {S} slots of k")
+    out = q.new_empty(B, T, H, d)
+    arguments = (
+        q.data_ptr(), _ints(q.stride()), k.data_ptr(), _ints(k.stride()), v.data_ptr(), _ints(v.stride()),
+        out.data_ptr(), _ints(tuple(past)), _ints(tuple(first)), _ints(tuple(count)),
+    )  # fmt: skip
+    kernel, scale = lib().attention, 1 / math.sqrt(d)
+    if 2 * B * H * T * S * d < 2 * MIN_WORK:
+        _check_memory(kernel(*arguments, 0, B * H, H, H_kv, T, S, d, scale))
+    else:
+        _share(B * H, 2 * T * S * d, lambda a, b: kernel(*arguments, a, b, H, H_kv, T, S, d, scale))
+    return out.transpose(1, 2)
+
+
+def _float32(x: Tensor, name: str) -> Tensor:
+    if x.dtype != torch.float32 or x.device.type != "cpu":
+        raise TypeError(f"fixed-order CPU kernels take float32 tensors on cpu; {name} is {x.dtype} on {x.device}")
+    return x.contiguous()
+
+
+def _strided(x: Tensor, name: str) -> Tensor:
+    # Heads and slots may lie anywhere (a cache's view, a transpose); the numbers of one row must lie side by side.
+    return x if x.dtype == torch.float32 and x.is_cpu and x.stride(3) == 1 else _float32(x, name)
+
+
+def _rows(name: str, x: Tensor) -> Tensor:
+    x = _float32(x, "x")
+    y = torch.empty_like(x)
+    if x.numel():
+        getattr(lib(), name)(x.data_ptr(), y.data_ptr(), x.numel() // x.shape[-1], x.shape[-1])
+    return y
+
+
+def _elementwise(name: str, x: Tensor) -> Tensor:
+    x = _float32(x, "x")
+    y = torch.empty_like(x)
+    getattr(lib(), name)(x.data_ptr(), y.data_ptr(), x.numel())
+    return y
+
+
+def _check_memory(status: int | None) -> None:
+    if status == 1:
+        raise MemoryError("a fixed-order kernel found no memory for its scratch row")
+
+
+@lru_cache(4096)
+def _ints(values: tuple[int, ...]) -> ctypes.Array[ctypes.c_int64]:
+    # Every layer of a step asks for the same few; the kernels only read them.
+    return (ctypes.c_int64 * len(values))(*values)
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="courselib")
+
+
+def _share(n: int, work: int, kernel: Callable[[int, int], int | None]) -> None:
+    """Run kernel(a, b) over [0, n) in as many parts as there are threads and MIN_WORK-sized shares of n * work."""
+    threads = max(1, min(torch.get_num_threads(), n, n * work // MIN_WORK))
+    cuts = [n * i // threads for i in range(threads + 1)]
+    pool = _pool(torch.get_num_threads())
+    for status in pool.map(kernel, cuts[:-1], cuts[1:]):
+        _check_memory(status)
+
+
+def _probe(library: ctypes.CDLL) -> str:
+    """sha256 of what the kernels give on fixed inputs that a reordered or fused sum would round differently."""
+    K, N = 67, 83
+    words = torch.arange(K * N + K, dtype=torch.int64)
+    noise = ((words * 2654435761 % 4294967296).double() / 2147483648 - 1).float()  # exact steps, no libm
+    x, w = noise[:K].contiguous(), noise[K:].contiguous()
+    out = torch.zeros(N + 2 * K)
+    p = out.data_ptr()
+    library.linear(x.data_ptr(), K, w.data_ptr(), N, p, N, 1, K, N)
+    library.softmax(x.data_ptr(), p + 4 * N, 1, K)
+    library.rms_norm(x.data_ptr(), w.data_ptr(), p + 4 * (N + K), 1, K, math.ldexp(1.0, -17))
+    return hashlib.sha256(out.numpy().astype("<f4").tobytes()).hexdigest()

@@ -1,0 +1,120 @@
+"""The figures: what is drawn is the data, the words beside it are right, bad input is told apart."""
+
+from itertools import pairwise
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.colors import LogNorm, to_rgb
+from matplotlib.figure import Figure
+
+from courselib import figures
+
+ULPS = np.array([[0, 0, 3], [0, 1, 4096], [0, 2, 2], [0, 0, 70]])
+
+
+def lightness(colour: object) -> float:
+    """Relative luminance of an sRGB colour, 0 (black) to 1 (white); WCAG 2.2, "relative luminance"."""
+    channels = np.array(to_rgb(colour))
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def contrast(a: object, b: object) -> float:
+    """Contrast ratio of two colours, 1 (none) to 21; WCAG 2.2, "contrast ratio"."""
+    low, high = sorted((lightness(a), lightness(b)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def legend_texts(figure: Figure) -> list[str]:
+    legends = [*figure.legends, *(axes.get_legend() for axes in figure.axes if axes.get_legend())]
+    return [text.get_text() for legend in legends for text in legend.get_texts()]
+
+
+def test_row_differences_draws_every_distance_and_leaves_equal_rows_out_of_the_scale():
+    figure = figures.row_differences(ULPS, title="Stock ops")
+    axes, bar = figure.axes
+    drawn = axes.images[0].get_array()
+    assert np.array_equal(np.ma.getmaskarray(drawn), ULPS == 0)
+    assert np.array_equal(drawn.filled(0), ULPS)
+    assert isinstance(axes.images[0].norm, LogNorm)
+    assert (axes.images[0].norm.vmin, axes.images[0].norm.vmax) == (1, 4096)
+    assert axes.get_title(loc="left") == "Stock ops"
+    assert [t.get_text() for t in axes.get_yticklabels()] == [
+        "layer 0 K",
+        "layer 0 V",
+        "layer 1 K",
+        "layer 1 V",
+    ]
+    assert axes.get_xlabel() == "slot"
+    assert "ULPs" in bar.get_ylabel()
+    assert to_rgb(axes.get_facecolor()) == to_rgb(figures.EQUAL)
+    assert legend_texts(figure) == ["0 ULPs: the same bytes"]
+
+
+def test_equal_rows_need_no_scale():
+    figure = figures.row_differences(np.zeros((4, 5), int), title="Fixed order")
+    assert len(figure.axes) == 1
+    assert np.ma.getmaskarray(figure.axes[0].images[0].get_array()).all()
+    assert "0 of 20 rows differ." in figures.alt(figure)
+
+
+def test_one_ulp_is_told_from_equal_without_colour():
+    assert contrast(figures.EQUAL, figures.RAMP(0.0)) > 1.5
+    ramp = [lightness(figures.RAMP(x)) for x in np.linspace(0, 1, 33)]
+    assert all(a > b for a, b in pairwise(ramp))
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (4,), (2, 2, 2), (0, 4), (4, 0)])
+def test_row_differences_names_a_wrong_shape(shape: tuple[int, ...]):
+    with pytest.raises(ValueError, match=r"needs shape \(2 L, S\)"):
+        figures.row_differences(np.zeros(shape), title="")
+
+
+@pytest.mark.parametrize("bad", [-1, np.nan, np.inf])
+def test_row_differences_refuses_what_is_no_distance(bad: float):
+    with pytest.raises(ValueError, match="negative or not finite"):
+        figures.row_differences([[0, 1], [bad, 0]], title="")
+
+
+def test_loss_curve_draws_both_losses_and_marks_the_lowest_held_out():
+    steps, train, held_out = [0, 100, 200], [4.0, 1.0, 0.5], [4.1, 1.2, 1.5]
+    figure = figures.loss_curve(steps, train, held_out)
+    first, second, lowest = figure.axes[0].lines
+    assert np.array_equal(first.get_xydata(), np.column_stack([steps, train]))
+    assert np.array_equal(second.get_xydata(), np.column_stack([steps, held_out]))
+    assert first.get_linestyle() != second.get_linestyle()  # told apart without colour too
+    assert np.array_equal(lowest.get_xydata(), [[100, 1.2]])
+    assert "lowest held-out loss: 1.20, at step 100" in legend_texts(figure)
+    assert "nats" in figure.axes[0].get_ylabel()
+
+
+@pytest.mark.parametrize("data", [([], [], []), ([1, 2], [1.0], [1.0, 2.0])])
+def test_loss_curve_names_unequal_lengths(data: tuple[list[float], list[float], list[float]]):
+    with pytest.raises(ValueError, match="need one length"):
+        figures.loss_curve(*data)
+
+
+def test_alt_says_what_the_figure_shows():
+    text = figures.alt(figures.row_differences(ULPS, title="Stock ops"))
+    assert text == (
+        "Stock ops. A map of 2 layers, K and V, by 3 slots: 6 of 12 rows differ; "
+        "the largest distance is 4,096 ULPs."
+    )
+    assert "1.20, at step 100" in figures.alt(figures.loss_curve([0, 100], [4.0, 1.0], [4.1, 1.2]))
+    with pytest.raises(ValueError, match="no alt text"):
+        figures.alt(Figure())
+
+
+def test_style_is_undone_and_no_figure_stays_open():
+    before = dict(plt.rcParams)
+    with figures.style():
+        assert plt.rcParams["figure.facecolor"] == "white"
+    figures.row_differences(ULPS, title="")
+    assert dict(plt.rcParams) == before
+    assert plt.get_fignums() == []
+
+
+def test_the_ground_is_opaque_white():
+    for figure in (figures.row_differences(ULPS, title=""), figures.loss_curve([0], [1.0], [1.0])):
+        assert figure.get_facecolor() == (1, 1, 1, 1)
