@@ -6,7 +6,7 @@ READY := .venv/.ready
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help lab test book clean constraints
+.PHONY: help lab test notebooks book clean constraints
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -24,15 +24,31 @@ test: $(READY) ## lint, types, tests, notebooks and the book
 	$(BIN)/mypy
 	$(BIN)/pytest
 	@echo "== Every notebook's .ipynb in step with its .py"
+	@mkdir -p build
 	@for notebook in book/*.ipynb; do \
-	    $(BIN)/jupytext --quiet --to py:percent --output - $$notebook | diff $${notebook%.ipynb}.py - \
-	    || { echo "$$notebook is out of step: $(BIN)/jupytext --sync $$notebook"; exit 1; }; \
+	    script=$${notebook%.ipynb}.py; \
+	    $(BIN)/jupytext --quiet --to py:percent --output build/pair.py $$notebook; \
+	    diff $$script build/pair.py || { echo "$$notebook is out of step with $$script: make notebooks"; exit 1; }; \
 	done
 	@echo "== Every notebook, run again: the same outputs as the stored ones"
 	$(BIN)/pytest --nbval book/*.ipynb
 	@echo "== The sums on the front page"
 	$(BIN)/python -m doctest book/intro.md
 	$(MAKE) book
+
+notebooks: $(READY) ## every .ipynb made again from its .py, and run
+	$(BIN)/jupytext --quiet --update --to ipynb book/*.py
+	$(BIN)/python -c "$$RUN_NOTEBOOKS" book/*.ipynb
+
+define RUN_NOTEBOOKS
+import sys, nbformat, nbclient
+for path in sys.argv[1:]:
+    print("running", path)
+    notebook = nbformat.read(path, as_version=4)
+    nbclient.NotebookClient(notebook, record_timing=False, resources={"metadata": {"path": "book"}}).execute()
+    nbformat.write(notebook, path)
+endef
+export RUN_NOTEBOOKS
 
 # Always fresh: an incremental build exits 0 whatever it warns of. What is kept is the outputs of notebooks
 # that did not change; the cache cannot see the code they import, so it goes whenever that code does.
@@ -53,7 +69,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else \
 	    "Python 3.11 to 3.13 is needed; $(PYTHON) is %d.%d. Name another: make PYTHON=python3.11" % sys.version_info[:2])'
 	@echo "== Installing PyTorch, the course and its tools into .venv: some minutes the first time, seconds later"
-	$(PYTHON) -m venv .venv
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	$(BIN)/pip install -q -c constraints.txt -e '.[book,test]'
 	@touch $@
 

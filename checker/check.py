@@ -148,9 +148,7 @@ def _run(task: Task, run: Check, work: Work, wanted: set[str], earlier: list[Tas
 
 
 def _not_run(task: Task, because: str) -> TaskResult:
-    return TaskResult(
-        id=task.id, title=task.title, status="not run", because=because, points=0, possible=task.points
-    )
+    return TaskResult(id=task.id, title=task.title, status="not run", because=because, points=0, possible=task.points)
 
 
 def _environment() -> dict[str, str]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from checker.lab02.schemas import DumpManifest, Manifest, Results
 from checker.report import Report
 
 ROOT = Path(__file__).parent.parent
-PUBLISHED = {
+PUBLISHED: dict[str, type[BaseModel]] = {
     "checker/report.schema.json": Report,
     "labs/02/schemas/results.schema.json": Results,
     "labs/02/schemas/manifest.schema.json": Manifest,

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Kind = Literal["missing", "unreadable", "malformed", "schema", "mismatch", "replay", "integrity"]
 Status = Literal["passed", "failed", "not run"]
+Outcome = Literal["finished", "timed out", "missing"]  # of a run of a student's script
 Verdict = Literal["passed", "not passed", "not started", "unreadable", "integrity"]
 
 EXIT_CODES: dict[Verdict, int] = {
@@ -39,8 +40,8 @@ class Finding(Model):
         "than its evidence."
     )
     message: str = Field(min_length=1)
-    file: str | None = Field(None, description="relative to the submission")
-    where: str | None = Field(None, description="path inside the file, e.g. runs.fixed.cases[3].k.cached")
+    file: str | None = Field(default=None, description="relative to the submission")
+    where: str | None = Field(default=None, description="path inside the file, e.g. runs.fixed.cases[3].k.cached")
     expected: str | None = None
     found: str | None = None
     usual_causes: list[str] = []
@@ -50,11 +51,11 @@ class TaskResult(Model):
     id: str
     title: str
     status: Status
-    because: str | None = Field(None, description="why the task was not run")
+    because: str | None = Field(default=None, description="why the task was not run")
     points: int = Field(ge=0, description="earned")
     possible: int = Field(gt=0)
     findings: list[Finding] = []
-    notes: list[str] = Field([], description="worth knowing, whatever the status")
+    notes: list[str] = Field(default=[], description="worth knowing, whatever the status")
 
     @model_validator(mode="after")
     def _possible(self) -> TaskResult:
@@ -86,21 +87,21 @@ class Replay(Model):
 
     script: str
     arguments: list[str]
-    outcome: Literal["finished", "timed out", "missing"]
+    outcome: Outcome
     exit_code: int | None
     seconds: float
     output_tail: str = Field(description="the end of what the student's code printed; theirs, not the checker's")
-    counts: list[Count] = Field([], description="what the data it wrote say; the evidence is compared apart")
+    counts: list[Count] = Field(default=[], description="what the data it wrote say; the evidence is compared apart")
 
 
 class Evidence(Model):
     """What the verdict stands on."""
 
     replayed: list[Replay] = []
-    recomputed: list[str] = Field([], description="what the checker generated itself, in words")
+    recomputed: list[str] = Field(default=[], description="what the checker generated itself, in words")
     stored_bytes: Literal["compared", "not compared", "not reached"] = "not reached"
     stored_bytes_because: str | None = None
-    hidden_seed: int | None = Field(None, description="give it to --hidden-seed to repeat this very check")
+    hidden_seed: int | None = Field(default=None, description="give it to --hidden-seed to repeat this very check")
 
 
 class Environment(Model):
@@ -110,29 +111,29 @@ class Environment(Model):
     courselib: str | None = None
     numpy: str | None = None
     torch: str | None = None
-    order: str | None = Field(None, description="the promise the fixed-order ops keep")
-    ops: str | None = Field(None, description="which implementation of them ran here")
+    order: str | None = Field(default=None, description="the promise the fixed-order ops keep")
+    ops: str | None = Field(default=None, description="which implementation of them ran here")
 
 
 class Submission(Model):
     path: str
-    fingerprint: str | None = Field(None, description="sha256 over the names and contents of its files")
+    fingerprint: str | None = Field(default=None, description="sha256 over the names and contents of its files")
 
 
 class Report(Model):
-    schema_: Literal["checker.report/1"] = Field("checker.report/1", alias="schema")
+    schema_: Literal["checker.report/1"] = Field(default="checker.report/1", alias="schema")
     lab: str
     title: str
     submission: Submission
     started: str = Field(description="UTC, ISO 8601")
-    only: list[str] = Field([], description="the tasks that were asked for; empty: all")
+    only: list[str] = Field(default=[], description="the tasks that were asked for; empty: all")
     verdict: Verdict
     score: Score
     tasks: list[TaskResult]
-    findings: list[Finding] = Field([], description="about the submission as a whole")
+    findings: list[Finding] = Field(default=[], description="about the submission as a whole")
     evidence: Evidence = Evidence()
     environment: Environment
-    durations: dict[str, float] = Field({}, description="seconds")
+    durations: dict[str, float] = Field(default={}, description="seconds")
 
     @model_validator(mode="after")
     def _consistent(self) -> Report:

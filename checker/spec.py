@@ -40,7 +40,7 @@ class Artifact(Model):
     path: str = Field(pattern=r"^[\w.-]+(/[\w.-]+)*$")
     kind: Literal["python", "json", "npz", "markdown"]
     max_bytes: int = Field(gt=0)
-    min_words: int = Field(0, ge=0)
+    min_words: int = Field(default=0, ge=0)
     statements: list[Statement] = []
 
     @model_validator(mode="after")

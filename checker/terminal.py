@@ -132,7 +132,7 @@ def _draw_finding(finding: Finding, out: Console) -> None:
 
 
 def _draw_output(replay: Replay, out: Console) -> None:
-    if replay.outcome == "finished" and replay.exit_code == 0 or not replay.output_tail:
+    if (replay.outcome == "finished" and replay.exit_code == 0) or not replay.output_tail:
         return
     out.print()
     out.print(f"The end of what {printable(replay.script)} printed (its words, not the checker's):", soft_wrap=True)

@@ -93,10 +93,10 @@ def _run(where: str, run: FixedRun | StockRun, asked: Sequence[Ask]) -> Iterator
 
 def _case(where: str, case: Case, ask: Ask, n_new: int) -> Iterator[Contradiction]:
     wanted = {**ask.to_json(), "prompt_tokens": n_tokens(ask.prompt)}
-    for name, right in wanted.items():
-        if getattr(case, name) != right:
+    for name, value in wanted.items():
+        if getattr(case, name) != value:
             message = "The case is not the one that was asked for."
-            yield Contradiction(f"{where}.{name}", show(right), show(getattr(case, name)), message)
+            yield Contradiction(f"{where}.{name}", show(value), show(getattr(case, name)), message)
             return
     for path in ("cached", "uncached"):
         n = len(getattr(case.tokens, path))

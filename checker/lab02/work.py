@@ -1,0 +1,251 @@
+"""The evidence on one submission, each piece made when a task first asks for it, and only once.
+
+The student's scripts run in processes of their own while the checker recomputes here: on two cores the two cost
+little more than the longer of them.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+import tempfile
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, TypeVar
+
+from checker import replay
+from checker.check import Options
+from checker.gate import Folder, Refusal
+from checker.gate_npz import Array, Expected, read_npz
+from checker.lab02.consistency import bytes_equal, first_divergence
+from checker.lab02.prompts import hidden_prompts, lab_prompts
+from checker.lab02.schemas import DumpManifest, Manifest, Model, Results, read_model
+from checker.report import Count, Evidence, Finding, Replay
+from checker.spec import Lab
+
+if TYPE_CHECKING:
+    from checker.lab02.recompute import Truth
+
+CORRECTNESS, WORKED = "22-cache-correctness", "22-yesterday-worked"
+PROPERTY_TEST, DUMP = f"{CORRECTNESS}/property_test.py", f"{WORKED}/dump.py"
+RESULTS, SLOTS = f"{CORRECTNESS}/results.json", f"{WORKED}/slots.npz"
+MANIFESTS: dict[str, type[Manifest] | type[DumpManifest]] = {
+    f"{CORRECTNESS}/manifest.json": Manifest,
+    f"{WORKED}/manifest.json": DumpManifest,
+}
+RUNS = {"lab": "property", "hidden": "property", "dump": "dump"}  # a run, and the task that first needs it
+M = TypeVar("M", bound=Model)
+
+
+class Work:
+    """The files of the submission, the runs of its scripts, and what the model says."""
+
+    def __init__(self, folder: Folder, lab: Lab, wanted: set[str], options: Options) -> None:
+        self.folder, self.lab, self.wanted, self.options = folder, lab, wanted, options
+        self.hidden_seed = secrets.randbelow(2**31) if options.hidden_seed is None else options.hidden_seed
+        self._scratch = tempfile.TemporaryDirectory(prefix="checker-", ignore_cleanup_errors=True)
+        self._pool = ThreadPoolExecutor(2)
+        self._futures: dict[str, Future[replay.Run]] = {}
+        self._stored: dict[str, str | None] = {}  # folder -> why its bytes are not compared, or None: they are
+        self._recomputed: list[str] = []
+        self._seconds: dict[str, float] = {}
+        self._ticks = 0
+
+    # ---- what was handed in ----------------------------------------------------------------------------------------
+
+    @cached_property
+    def results(self) -> Results | list[Finding]:
+        return self._model(RESULTS, Results)
+
+    def manifest(self, name: str) -> Manifest | DumpManifest | list[Finding]:
+        return self._model(name, MANIFESTS[name])
+
+    @cached_property
+    def slots(self) -> dict[str, Array]:
+        return read_npz(self.folder, SLOTS, self._cap(SLOTS), self._slots_expected)
+
+    def text(self, name: str) -> str:
+        return self.folder.read_text(name, self._cap(name))
+
+    def stored_bytes_comparable(self, folder: str) -> bool:
+        """Were the bytes in ``folder`` recorded under the promise, and with the weights, that hold here?"""
+        if folder not in self._stored:
+            self._stored[folder] = self._why_not_comparable(f"{folder}/manifest.json")
+        return self._stored[folder] is None
+
+    def _why_not_comparable(self, name: str) -> str | None:
+        try:
+            manifest = self.manifest(name)
+        except Refusal:
+            manifest = []
+        if isinstance(manifest, list):
+            return f"{name} cannot be read, so nothing says under which promise they were recorded"
+        ours = {"order": self.recompute.order(), "weights_sha256": self.recompute.weights_sha256()}
+        for field, here in ours.items():
+            there = getattr(manifest.config, field)
+            if there != here:
+                return f"{name} says {field} {there}, here it is {here}; everything was recomputed here instead"
+        return None
+
+    # ---- the scripts, run again ------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Start every run that a task which was asked for will need; they go on while this process recomputes."""
+        for name, task in RUNS.items():
+            if task in self.wanted:
+                self._start(name)
+
+    def run(self, name: str) -> replay.Run:
+        """The finished run ``name``, one of RUNS; waits for it."""
+        self._start(name)
+        future = self._futures[name]
+        if not future.done():
+            self.options.progress(f"waiting for your {Path(_script(name)).name}", 1.0)
+        return future.result()
+
+    def replayed_results(self, name: str) -> Results | list[Finding]:
+        """What property_test.py wrote for the "lab" or "hidden" prompts. Refusal if it wrote nothing readable."""
+        run = self.run(name)
+        found = read_model(Folder(run.out), "results.json", self._cap(RESULTS), Results)
+        return found
+
+    def replayed_slots(self) -> dict[str, Array]:
+        run = self.run("dump")
+        return read_npz(Folder(run.out), "slots.npz", self._cap(SLOTS), self._slots_expected)
+
+    def _start(self, name: str) -> None:
+        if name not in self._futures:
+            copy = self._copy  # made once, on this thread
+            self._futures[name] = self._pool.submit(self._run, name, copy)
+
+    def _run(self, name: str, copy: Path) -> replay.Run:
+        scratch = Path(self._scratch.name)
+        arguments: list[str] = []
+        if name == "hidden":
+            prompts = scratch / "hidden.json"
+            prompts.write_text(json.dumps([ask.to_json() for ask in hidden_prompts(self.hidden_seed)]))
+            arguments = ["--prompts", str(prompts), "--no-extended"]
+        home = scratch / "home"
+        return replay.run_script(copy, _script(name), scratch / name, arguments, home, self.options.timeout)
+
+    @cached_property
+    def _copy(self) -> Path:
+        scratch = Path(self._scratch.name)
+        (scratch / "home").mkdir()
+        self.folder.copy_to(scratch / "submission")
+        return scratch / "submission"
+
+    # ---- what the model says ---------------------------------------------------------------------------------------
+
+    @property
+    def recompute(self) -> ModuleType:
+        from checker.lab02 import recompute  # imports torch, so only when something is to be recomputed
+
+        return recompute
+
+    @cached_property
+    def truths(self) -> dict[str, list[Truth]]:
+        """The truth for each prompt, of "lab" and "hidden"."""
+        asks = {"lab": lab_prompts(), "hidden": hidden_prompts(self.hidden_seed)}
+        started = time.perf_counter()
+        found = {name: self.recompute.truths(some, self._tick) for name, some in asks.items()}
+        self._seconds["recompute"] = time.perf_counter() - started
+        n = {name: len(some) for name, some in found.items()}
+        self._recomputed.append(
+            f"generated here, with a cache and without: {n['lab']} lab prompts, {n['hidden']} hidden ones"
+        )
+        return found
+
+    @cached_property
+    def extended_truths(self) -> list[Truth]:
+        started = time.perf_counter()
+        found: list[Truth] = self.recompute.extended_truths(self._tick)
+        self._seconds["recompute extended"] = time.perf_counter() - started
+        self._recomputed.append("generated here: 256 tokens, a batch of 4, a warm start")
+        return found
+
+    @cached_property
+    def _slots_expected(self) -> Expected:
+        rows = ("float32", self.recompute.slots_shape())
+        return {"tokens": ("int64", (3,)), "k_cached": rows, "v_cached": rows, "k_full": rows, "v_full": rows}
+
+    def _tick(self) -> None:
+        self._ticks += 1
+        total = 60 * ("property" in self.wanted) + 3 * ("extended" in self.wanted)
+        self.options.progress("generating with a cache and without", self._ticks / max(total, 1))
+
+    # ---- for the report --------------------------------------------------------------------------------------------
+
+    def evidence(self) -> Evidence:
+        reasons = [reason for reason in self._stored.values() if reason]
+        return Evidence(
+            replayed=[self._replay(name) for name in self._futures],
+            recomputed=self._recomputed,
+            stored_bytes="not reached" if not self._stored else "not compared" if reasons else "compared",
+            stored_bytes_because="; ".join(reasons) or None,
+            hidden_seed=self.hidden_seed if "hidden" in self._futures else None,
+        )
+
+    def environment(self) -> dict[str, str]:
+        found = {name: version(name) for name in ("numpy", "torch")} if "torch" in sys.modules else {}
+        try:
+            found["courselib"] = version("byte-for-byte")
+        except PackageNotFoundError:  # run from a checkout that was never installed
+            pass
+        if found.get("torch"):
+            found |= {"order": self.recompute.order(), "ops": self.recompute.ops_name()}
+        return found
+
+    def durations(self) -> dict[str, float]:
+        return self._seconds | {f"replay {name}": self.run(name).seconds for name in self._futures}
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        replay.stop_all()
+        self._pool.shutdown(wait=True)
+        self._scratch.cleanup()
+
+    def _replay(self, name: str) -> Replay:
+        run = self.run(name)
+        return Replay(
+            script=run.script,
+            arguments=["--prompts", "HIDDEN", "--no-extended"] if name == "hidden" else run.arguments,
+            outcome=run.outcome,
+            exit_code=run.exit_code,
+            seconds=round(run.seconds, 3),
+            output_tail=run.output_tail,
+            counts=self._counts(name) if name in ("lab", "hidden") else [],
+        )
+
+    def _counts(self, name: str) -> list[Count]:
+        try:
+            results = self.replayed_results(name)
+        except Refusal:
+            return []
+        if isinstance(results, list):
+            return []
+        return [
+            Count(
+                ops=ops,
+                cases=len(run.cases),
+                tokens_equal=sum(first_divergence(c) is None for c in run.cases),
+                bytes_equal=sum(map(bytes_equal, run.cases)),
+            )
+            for ops, run in (("fixed", results.runs.fixed), ("stock", results.runs.stock))
+            if run is not None
+        ]
+
+    def _model(self, name: str, model: type[M]) -> M | list[Finding]:
+        return read_model(self.folder, name, self._cap(name), model)
+
+    def _cap(self, name: str) -> int:
+        return self.lab.artifact(name).max_bytes
+
+
+def _script(name: str) -> str:
+    return DUMP if name == "dump" else PROPERTY_TEST

@@ -93,7 +93,7 @@ def first_difference(a: Any, b: Any) -> Difference | None:
 
 
 def report(a: Any, b: Any, names: tuple[str, str] = ("a", "b"), axes: Sequence[str] = ()) -> str:
-    """What a person wants to read about a and b: one line when they are equal, else where, both words, how far apart."""
+    """What a person wants to read about a and b: one line when equal, else where, both words, how far apart."""
     first = first_difference(a, b)
     if first is None:
         return f"{names[0]} and {names[1]} are equal: {words(a).size} of {words(a).size} words"

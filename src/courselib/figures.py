@@ -69,9 +69,7 @@ def style() -> Iterator[None]:
 def alt(figure: Figure) -> str:
     """What a figure of this module shows, in words. Raises ValueError for any other figure."""
     if figure not in _ALT:
-        raise ValueError(
-            "no alt text: this figure was not drawn by courselib.figures; write its alt text yourself"
-        )
+        raise ValueError("no alt text: this figure was not drawn by courselib.figures; write its alt text yourself")
     return _ALT[figure]
 
 
@@ -158,9 +156,7 @@ def _distances(ulps: ArrayLike) -> NDArray[np.float64]:
             f"found shape {distance.shape}"
         )
     if not np.isfinite(distance).all() or (distance < 0).any():
-        raise ValueError(
-            "row_differences: a ULP distance is a whole number >= 0; found one negative or not finite"
-        )
+        raise ValueError("row_differences: a ULP distance is a whole number >= 0; found one negative or not finite")
     return distance
 
 

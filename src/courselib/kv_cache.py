@@ -42,7 +42,7 @@ class KVCache:
     ) -> None:
         shape = (n_layers, 2, batch, n_kv_heads, max_slots, head_dim)
         if min(shape) < 1:
-            raise ValueError(f"every dimension of a KV cache must be at least 1, got (L, 2, B, H_kv, slots, d_h) = {shape}")
+            raise ValueError(f"every dimension must be at least 1, got (L, 2, B, H_kv, max_slots, d_h) = {shape}")
         self.data = torch.zeros(shape, dtype=dtype, device=device)
         self.max_slots = max_slots
         self._cursors = [[0] * batch for _ in range(n_layers)]
@@ -81,7 +81,7 @@ class KVCache:
         for b in range(B):
             if cursor[b] + count[b] > slots:
                 raise ValueError(
-                    f"append: sequence {b} holds {cursor[b]} slots and gets {count[b]} more, the cache has room for {slots}"
+                    f"append: sequence {b} holds {cursor[b]} slots and gets {count[b]} more; there is room for {slots}"
                 )
         start = cursor[0]
         if all(c == start for c in cursor) and all(n == T for n in count):  # in step: one copy for the whole batch

@@ -1,7 +1,7 @@
 """MiniGPT: a decoder-only transformer, small enough to be read aloud.
 
-Pre-norm RMSNorm, rotary positions (Su et al. 2021), grouped-query attention (Ainslie et al. 2023), SwiGLU (Shazeer 2020)
-or GELU. Every sum in it is taken by the operations of `courselib.kernels`, so `use_ops` decides their order.
+Pre-norm RMSNorm, rotary positions (Su et al. 2021), grouped-query attention (Ainslie et al. 2023), SwiGLU (Shazeer
+2020) or GELU. Every sum in it is taken by the operations of `courselib.kernels`, so `use_ops` decides their order.
 
 Shapes: B batch, T tokens in this call, S slots held, H query heads, H_kv key/value heads, d_h head size, D model size,
 F feed-forward size, V vocabulary. A weight is stored (in, out), as GPT-2's were: y = x @ w.
@@ -114,6 +114,9 @@ class Block(nn.Module):
 
 class MiniGPT(nn.Module):
     """Token ids in, logits out, with a KV cache or without."""
+
+    cos: Tensor
+    sin: Tensor
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -228,6 +231,11 @@ def _weight(n_in: int, n_out: int) -> nn.Parameter:
 def card() -> dict:
     """The shipped model's card: its shape, corpus, seed, losses, grammaticality, and the weights' sha256."""
     return json.loads(CARD.read_text(encoding="utf-8"))
+
+
+def weights_sha256() -> str:
+    """The sha256 that names the shipped weights: two runs with the same one ran the same model."""
+    return str(card()["sha256"])
 
 
 @lru_cache(1)

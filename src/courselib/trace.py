@@ -63,7 +63,8 @@ class Divergence:
         where += [] if self.layer is None else [f"layer {self.layer}"]
         where += [self.name, f"row {self.row}"]
         where += [] if self.head is None else [f"head {self.head}"]
-        return f"{', '.join(where)}, slot {self.slot}, dim {self.dim}: 0x{self.hex_a} against 0x{self.hex_b}, {self.ulps} ULP"
+        where += [f"slot {self.slot}", f"dim {self.dim}"]
+        return f"{', '.join(where)}: 0x{self.hex_a} against 0x{self.hex_b}, {self.ulps} ULP"
 
 
 class Trace:

@@ -13,6 +13,7 @@ import random
 import time
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import torch
@@ -46,7 +47,8 @@ def windows(grammar: Grammar, sentences: list[str], tokenizer: WordTokenizer, n:
         by_language[code].append(tokenizer.encode(sentence))
     rows = []
     for _ in range(n):
-        pool, row = by_language[pick(rng, list(by_language))], []
+        pool = by_language[pick(rng, list(by_language))]
+        row: list[int] = []
         while len(row) <= WINDOW:
             row += pick(rng, pool)
         rows.append(row[: WINDOW + 1])
@@ -83,7 +85,7 @@ def tense_preference(model: MiniGPT, grammar: Grammar, prompt: str) -> dict[str,
 
 @click.command(help=__doc__.split("\n")[0])
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build/minigpt"), show_default=True)
-@click.option("--steps", default=600, show_default=True, help=f"Batches of {BATCH} windows.")
+@click.option("--steps", default=1500, show_default=True, help=f"Batches of {BATCH} windows.")
 @click.option("--seed", default=17, show_default=True)
 @click.option("--sentences", default=24_000, show_default=True, help="Distinct sentences; a twelfth is held out.")
 def main(out: Path, steps: int, seed: int, sentences: int) -> None:
@@ -126,7 +128,12 @@ def main(out: Path, steps: int, seed: int, sentences: int) -> None:
         "name": "minigpt",
         "config": config_dict(config),
         "parameters": sum(p.numel() for p in model.parameters()),
-        "corpus": {"sentences": sentences, "held_out": sentences // 12, "seed": seed, "verb_forms": grammar.n_verb_forms},
+        "corpus": {
+            "sentences": sentences,
+            "held_out": sentences // 12,
+            "seed": seed,
+            "verb_forms": grammar.n_verb_forms,
+        },
         "training": {"steps": steps, "batch": BATCH, "window": WINDOW, "seed": seed, "seconds": round(seconds)},
         "loss": {"train": round(curve[-1][1], 4), "held_out": round(curve[-1][2], 4), "unit": "nats a token"},
         "grammaticality": {"agreeing": agreeing, "sentences": judged, "share": round(agreeing / judged, 4)},
@@ -147,28 +154,38 @@ def main(out: Path, steps: int, seed: int, sentences: int) -> None:
 
 def card_text(about: dict) -> str:
     """The model card as Markdown, drawn from its JSON."""
-    a = about
+    config, corpus, training, loss, judged = (
+        SimpleNamespace(**about[key]) for key in ("config", "corpus", "training", "loss", "grammaticality")
+    )
+    heads = f"{config.n_heads} query heads, {config.n_kv_heads} key/value heads"
+    facts = {
+        "shape": f"{config.n_layers} layers, D {config.dim}, {heads}, {config.activation} F {config.ff_dim}, "
+        f"vocabulary {config.vocab_size}, {config.max_slots} slots, float32",
+        "corpus": f"{corpus.sentences:,} distinct sentences over {corpus.verb_forms} verb forms, seed {corpus.seed}, "
+        f"{corpus.held_out:,} of them held out",
+        "training": f"{training.steps} steps of {training.batch} windows of {training.window} tokens, "
+        f"seed {training.seed}, {training.seconds} s on 2 CPU cores, torch {about['versions']['torch']}",
+        "loss": f"{loss.train} training (last {EVERY} steps), {loss.held_out} held out, {loss.unit}",
+        "grammaticality": f"{judged.agreeing} of {judged.sentences} sampled sentences agree in tense, person and order "
+        f"({judged.share:.1%})",
+        "sha256": f"`{about['sha256']}`",
+        "date": about["date"],
+    }
+    table = "\n".join(f"| {name} | {fact} |" for name, fact in facts.items())
     shares = "\n".join(
         f"| {prompt} | " + ", ".join(f"{tense} {mass:.1%}" for tense, mass in list(share.items())[:2]) + " |"
-        for prompt, share in a["tense_preference"].items()
+        for prompt, share in about["tense_preference"].items()
     )
-    c = a["config"]
     return f"""# Model card: MiniGPT
 
-A decoder-only transformer of {a["parameters"]:,} parameters, trained from nothing on this project's own verb grammar in
-English and Spanish. It exists to be cached, dumped and compared byte for byte; it knows tenses, and nothing else.
+A decoder-only transformer of {about["parameters"]:,} parameters, trained from nothing on this course's own verb grammar
+in English and Spanish. It exists to be cached, dumped and compared byte for byte; it knows tenses, and nothing else.
 
 | | |
 |---|---|
-| shape | {c["n_layers"]} layers, D {c["dim"]}, {c["n_heads"]} query heads, {c["n_kv_heads"]} key/value heads, {c["activation"]} F {c["ff_dim"]}, vocabulary {c["vocab_size"]}, {c["max_slots"]} slots, float32 |
-| corpus | {a["corpus"]["sentences"]:,} distinct sentences over {a["corpus"]["verb_forms"]} verb forms, seed {a["corpus"]["seed"]}, {a["corpus"]["held_out"]:,} of them held out |
-| training | {a["training"]["steps"]} steps of {a["training"]["batch"]} windows of {a["training"]["window"]} tokens, seed {a["training"]["seed"]}, {a["training"]["seconds"]} s on 2 CPU cores, torch {a["versions"]["torch"]} |
-| loss | {a["loss"]["train"]} training (last {EVERY} steps), {a["loss"]["held_out"]} held out, nats a token |
-| grammaticality | {a["grammaticality"]["agreeing"]} of {a["grammaticality"]["sentences"]} sampled sentences agree in tense, person and order ({a["grammaticality"]["share"]:.1%}) |
-| sha256 | `{a["sha256"]}` |
-| date | {a["date"]} |
+{table}
 
-What it expects next, by tense:
+What it expects next, by tense (a form that may be past or present counts for both):
 
 | after | probability |
 |---|---|

@@ -26,6 +26,12 @@ def pick(rng: random.Random, items: Sequence[Item]) -> Item:
     return items[int(rng.random() * len(items))]
 
 
+def pick_common(rng: random.Random, items: Sequence[Item]) -> Item:
+    """One of the items, the earlier the likelier: of 41, the first 16 % of the time and the last 1 %. Words of a real
+    language are uneven like this; a model that learns it has a favourite, and says "worked" after "Yesterday I"."""
+    return items[int(rng.random() ** 2 * len(items))]
+
+
 def join(clauses: Sequence[Clause]) -> str:
     """The sentence that the clauses make, with its capital letter and its full stop."""
     return capitalised(" ".join(word for clause in clauses for word in clause.words())) + "."
@@ -75,7 +81,7 @@ class Grammar:
             connector="" if first else pick(rng, lang.connectors),
             adverbial=pick(rng, lang.adverbials[tense]),
             pronoun=pronoun,
-            group=pick(rng, lang.verbs)[tense, lang.pronouns[pronoun]],
+            group=pick_common(rng, lang.verbs)[tense, lang.pronouns[pronoun]],
             complement=pick(rng, lang.complements) if rng.random() < 0.75 else "",
             tense=tense,
         )

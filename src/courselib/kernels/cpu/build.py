@@ -74,7 +74,9 @@ def _cpu() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    return "\n".join(sorted({line for line in lines if line.split(":")[0].strip() in ("flags", "Features", "model name")}))
+    return "\n".join(
+        sorted({line for line in lines if line.split(":")[0].strip() in ("flags", "Features", "model name")})
+    )
 
 
 def _cache_dir() -> Path:

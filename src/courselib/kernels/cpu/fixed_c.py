@@ -19,7 +19,9 @@ from torch import Tensor
 from . import build
 
 NAME = "fixed-c"
-MIN_WORK = 4_000_000  # multiply-adds a thread must get to be worth waking: below, one thread is faster (design: 12 ms stalls)
+MIN_WORK = (
+    4_000_000  # multiply-adds a thread must get to be worth waking: below, one thread is faster (design: 12 ms stalls)
+)
 # The bytes that every correct build gives on `_probe`'s inputs; a compiler that reorders or fuses gives others.
 PROBE_SHA256 = "5146e0ce009d850cd4b799622b436850eff76a3b965013f03830fa8d8a4d72a0"
 
@@ -62,7 +64,9 @@ def linear(x: Tensor, w: Tensor) -> Tensor:
     x = _float32(x, "x")
     K, N = w.shape
     if x.shape[-1] != K or w.dtype != torch.float32:
-        raise ValueError(f"linear: x {tuple(x.shape)} float32 needs w ({x.shape[-1]}, N) float32, got {(K, N)} {w.dtype}")
+        raise ValueError(
+            f"linear: x {tuple(x.shape)} float32 needs w ({x.shape[-1]}, N) float32, got {(K, N)} {w.dtype}"
+        )
     if w.stride(1) == 1:
         kernel, ldw, column = lib().linear, w.stride(0), 1
     elif w.stride(0) == 1:

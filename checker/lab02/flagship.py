@@ -1,0 +1,150 @@
+""" "Yesterday I worked": slots.npz, as handed in and as dump.py gives it here, against rows computed here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from checker.faults import show
+from checker.gate import Refusal
+from checker.gate_npz import Array
+from checker.lab02 import causes
+from checker.lab02.schemas import DumpManifest
+from checker.lab02.work import DUMP, SLOTS, WORKED, Work
+from checker.report import Finding, Kind
+from courselib import bits
+
+AXES = ("layer", "head", "slot", "dim")
+MANIFEST = f"{WORKED}/manifest.json"
+
+
+def slots(work: Work) -> Iterator[Finding | str]:
+    """Every byte of slots.npz: the two paths against each other, and both against the rows computed here."""
+    work.begin()
+    arrays = work.slots
+    yield from _two_paths(arrays, SLOTS)
+    if work.stored_bytes_comparable(WORKED):
+        wrong = list(_against_truth(work, arrays, SLOTS))
+        if wrong and _claims_equal(arrays) and _script_says_otherwise(work, arrays):
+            wrong = [
+                f.model_copy(
+                    update={
+                        "kind": "integrity",
+                        "message": f"{f.message} Both paths agree in the file, yet dump.py, run here, gives others.",
+                    }
+                )
+                for f in wrong
+            ]
+        yield from wrong
+    yield from _manifest(work, arrays)
+
+
+def dump(work: Work) -> Iterator[Finding | str]:
+    """dump.py, run here, gives the rows computed here."""
+    work.begin()
+    run = work.run("dump")
+    if run.outcome == "missing":
+        yield Finding(kind="missing", file=DUMP, message="Without the script, the slots cannot be dumped again.")
+        return
+    try:
+        arrays = work.replayed_slots()
+    except Refusal as refusal:
+        ended = "" if run.exit_code in (0, None) else f" It ended with exit code {run.exit_code}."
+        if run.outcome == "timed out":
+            ended = f" It did not end within {work.options.timeout:g} s (--timeout)."
+        yield Finding(
+            kind="replay",
+            file=DUMP,
+            where="slots.npz of its run" + (f": {refusal.finding.where}" if refusal.finding.where else ""),
+            expected=refusal.finding.expected,
+            found=refusal.finding.found,
+            message=f"Your script was run here. {refusal}{ended}",
+            usual_causes=causes.NO_DATA,
+        )
+        return
+    yield from _two_paths(arrays, DUMP, "slots.npz of its run: ")
+    yield from _against_truth(work, arrays, DUMP, "slots.npz of its run: ")
+
+
+def difference(file: str, where: str, right: Array, found: Array, message: str) -> Finding | None:
+    """The first word that differs, named by layer, head, slot and dim, with both words and how far apart."""
+    first = bits.first_difference(right, found)
+    if first is None:
+        return None
+    place = ", ".join(f"{axis} {i}" for axis, i in zip(AXES, first.index, strict=True))
+    return Finding(
+        kind="mismatch",
+        file=file,
+        where=f"{where}: {place}",
+        expected=f"0x{first.hex_a} ({first.value_a!r})",
+        found=f"0x{first.hex_b} ({first.value_b!r}), {first.ulps} ULP apart; "
+        f"{first.n_different} of {first.n_total} words differ",
+        message=message,
+        usual_causes=causes.SLOTS,
+    )
+
+
+def _two_paths(arrays: dict[str, Array], file: str, prefix: str = "") -> Iterator[Finding]:
+    message = "The cached row is not the recomputed one."
+    for name in "kv":
+        cached, full = arrays[f"{name}_cached"], arrays[f"{name}_full"]
+        found = difference(file, f"{prefix}{name}_cached against {name}_full", full, cached, message)
+        if found:
+            yield found
+
+
+def _against_truth(work: Work, arrays: dict[str, Array], file: str, prefix: str = "") -> Iterator[Finding]:
+    truth = work.recompute.slots()
+    right, found = truth.tokens.tolist(), arrays["tokens"].tolist()
+    if right != found:
+        yield Finding(
+            kind="mismatch",
+            file=file,
+            where=f"{prefix}tokens",
+            expected=show(right),
+            found=show(found),
+            message="The tokens are not those of the prompt and of the word decoded after it.",
+            usual_causes=["the word was sampled; the dump decodes greedily: the largest logit"],
+        )
+    for name in ("k_cached", "k_full", "v_cached", "v_full"):
+        message = "The row is not the one the model computes."
+        fault = difference(file, prefix + name, getattr(truth, name[0]), arrays[name], message)
+        if fault:
+            yield fault
+
+
+def _claims_equal(arrays: dict[str, Array]) -> bool:
+    return all(bits.equal(arrays[f"{name}_cached"], arrays[f"{name}_full"]) for name in "kv")
+
+
+def _script_says_otherwise(work: Work, arrays: dict[str, Array]) -> bool:
+    """Does dump.py, run here, give slots, and other ones? Where it gives none, nothing is said."""
+    try:
+        again = work.replayed_slots()
+    except Refusal:
+        return False
+    return not all(bits.equal(arrays[name], again[name]) for name in again)
+
+
+def _manifest(work: Work, arrays: dict[str, Array]) -> Iterator[Finding]:
+    try:
+        manifest = work.manifest(MANIFEST)
+    except Refusal:
+        return  # the task `manifest` says so
+    if not isinstance(manifest, DumpManifest):
+        return
+    masks = [(bits.words(arrays[f"{name}_cached"]) != bits.words(arrays[f"{name}_full"])).any(axis=-1) for name in "kv"]
+    differing = sum(int(mask.sum()) for mask in masks)
+    right = {
+        "results_summary.rows": (sum(mask.size for mask in masks), manifest.results_summary.rows),
+        "results_summary.differing": (differing, manifest.results_summary.differing),
+        "config.decoded": (work.recompute.slots().decoded, manifest.config.decoded),
+    }
+    for where, (expected, found) in right.items():
+        if expected == found:
+            continue
+        better = where.endswith("differing") and manifest.results_summary.differing < differing
+        kind: Kind = "integrity" if better and _script_says_otherwise(work, arrays) else "mismatch"
+        message = "The manifest does not say what slots.npz holds."
+        yield Finding(
+            kind=kind, file=MANIFEST, where=where, expected=show(expected), found=show(found), message=message
+        )

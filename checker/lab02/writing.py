@@ -1,0 +1,70 @@
+"""README.md and report.md: there, long enough, with the asked statements. No more is claimed than that."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from checker.gate import Refusal
+from checker.lab02.work import WORKED, Work
+from checker.report import Finding
+from courselib import bits
+
+REPORT = f"{WORKED}/report.md"
+ROW = re.compile(r"^.*K layer 0 head 0 slot 1:(.*)", re.MULTILINE | re.DOTALL)
+WORD = re.compile(r"\b(?:0x)?([0-9a-f]{8})\b")
+
+
+def writing(work: Work) -> Iterator[Finding | str]:
+    for artifact in work.lab.artifacts:
+        if artifact.kind != "markdown":
+            continue
+        try:
+            text = work.text(artifact.path)
+        except Refusal as refusal:
+            yield refusal.finding
+            continue
+        words = len(re.findall(r"\w+", text))
+        if words < artifact.min_words:
+            yield Finding(
+                kind="mismatch",
+                file=artifact.path,
+                expected=f"at least {artifact.min_words} words",
+                found=f"{words} words",
+                message="The text is shorter than the lab asks for.",
+            )
+        for statement in artifact.statements:
+            if not re.search(statement.pattern, text, re.IGNORECASE):
+                yield Finding(
+                    kind="mismatch",
+                    file=artifact.path,
+                    expected=statement.says,
+                    found="nothing that reads so",
+                    message="A statement the lab asks for is not there.",
+                )
+        if artifact.path == REPORT:
+            yield from _hex_row(work, text)
+
+
+def _hex_row(work: Work, text: str) -> Iterator[Finding]:
+    """The row shown for the eye, twice: from the cache, then recomputed."""
+    match = ROW.search(text)
+    if match is None:
+        return  # a statement of lab.toml asks for the line
+    if not work.stored_bytes_comparable(WORKED):
+        return  # written under another promise
+    right = bits.hex_words(work.recompute.slots().k[0, 0, 1])
+    found = WORD.findall(match.group(1))[: 2 * len(right)]
+    for i, name in enumerate(("cached", "recomputed")):
+        part = found[i * len(right) : (i + 1) * len(right)]
+        if part != right:
+            at = next((j for j, (a, b) in enumerate(zip(part, right, strict=False)) if a != b), len(part))
+            yield Finding(
+                kind="mismatch",
+                file=REPORT,
+                where=f"K layer 0 head 0 slot 1, {name}, dim {at}",
+                expected=right[at],
+                found=part[at] if at < len(part) else "the row ends",
+                message=f"The row shown is not the one the model computes: {len(right)} words, then the same again.",
+                usual_causes=["the row is of another layer, head or slot", "its words are not in hex as 8 digits"],
+            )
