@@ -66,7 +66,7 @@ def grammaticality(model: MiniGPT, grammar: Grammar, n_prompts: int = 200, seed:
     tokenizer = WordTokenizer.from_grammar()
     prompts = [p.text for p in sample_prompts(seed, n_prompts // 2, n_prompts // 2, 0)]
     answers = generate(prompts, 48, seed=seed, model=model)
-    texts = [f"{p} {tokenizer.decode(a)}" for p, a in zip(prompts, answers, strict=True)]
+    texts = [tokenizer.decode(tokenizer.encode(p) + a) for p, a in zip(prompts, answers, strict=True)]
     judged = [j for text in texts for j in grammar.judge(text, complete_only=True)]
     return sum(j.agrees for j in judged), len(judged)
 
