@@ -9,8 +9,9 @@ Each function draws one figure, returns it closed (so a notebook shows it once, 
 writes down what it shows: `alt(figure)` is the text for those who do not see it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import matplotlib.pyplot as plt
@@ -29,15 +30,15 @@ EQUAL = "#DCEBF7"
 RAMP = LinearSegmentedColormap.from_list("ulps", ["#F0A04B", "#D55E00", "#8A2B06", "#2B0A02"])
 
 _RC = {
-    "figure.figsize": (5.0, 3.2),  # inches: on a phone's 350 px a 10-point letter is still 10 px high
+    "figure.figsize": (5.0, 3.2),  # inches: on a phone's 350 px the type is still readable
     "figure.dpi": 200,
     "figure.facecolor": "white",
     "figure.constrained_layout.use": True,
     "figure.constrained_layout.h_pad": 0.08,
     "savefig.facecolor": "white",
     "savefig.dpi": 200,
-    "font.size": 10,
-    "axes.titlesize": 11,
+    "font.size": 11,
+    "axes.titlesize": 12,
     "axes.titlelocation": "left",
     "axes.titlepad": 10,
     "axes.facecolor": "white",
@@ -87,7 +88,7 @@ def row_differences(ulps: ArrayLike, *, title: str) -> Figure:
     differing = int((distance > 0).sum())
     largest = float(distance.max())
     with style():
-        figure, axes = plt.subplots(figsize=(5.0, 1.6 + 0.24 * max(lines, 6)))
+        figure, axes = plt.subplots(figsize=(5.0, 1.6 + 0.24 * max(lines, 8)))
         axes.set_title(title)
         axes.set_facecolor(EQUAL)  # what is equal is masked below, and shows the ground
         image = axes.imshow(
@@ -106,7 +107,7 @@ def row_differences(ulps: ArrayLike, *, title: str) -> Figure:
         axes.tick_params(length=0)
         axes.spines[["top", "right"]].set_visible(True)
         if differing:
-            bar = figure.colorbar(image, ax=axes, label="largest distance in the row (ULPs)")
+            bar = figure.colorbar(image, ax=axes, label="ULPs, the largest in the row")
             bar.ax.yaxis.set_major_formatter(EngFormatter(sep=""))  # 100, 1k, 1M
         equal = Patch(facecolor=EQUAL, edgecolor=INK, linewidth=0.6, label="0 ULPs: the same bytes")
         figure.legend(handles=[equal], loc="outside lower left")
@@ -115,6 +116,33 @@ def row_differences(ulps: ArrayLike, *, title: str) -> Figure:
         figure,
         f"{title}. A map of {lines // 2} layers, K and V, by {slots} slots: "
         f"{differing:,} of {distance.size:,} rows differ{apart}.",
+    )
+
+
+def row_against_batch(sizes: Sequence[int], differing: Mapping[str, Sequence[int]], *, n_words: int) -> Figure:
+    """How many words of one row's output differ from the row computed alone, against the rows in the call.
+
+    `differing`: at most two lines by name, each as long as `sizes` (rows in the call, ascending), with whole numbers
+    from 0 to `n_words`, the words of a row. Raises ValueError if they do not fit.
+    """
+    if not 1 <= len(differing) <= 2 or any(len(line) != len(sizes) or not len(sizes) for line in differing.values()):
+        lengths = {name: len(line) for name, line in differing.items()}
+        raise ValueError(f"row_against_batch: expected 1 or 2 lines of {len(sizes)} >= 1 numbers; found {lengths}")
+    looks: tuple[dict[str, Any], ...] = ({"color": ORANGE}, {"color": BLUE, "linestyle": "--"})
+    with style():
+        figure, axes = plt.subplots()
+        axes.set_title("One row's output, among other rows")
+        for (name, line), look in zip(differing.items(), looks, strict=False):
+            axes.plot(sizes, line, marker="o", markersize=3.5, label=name, **look)
+        axes.set_xlabel("rows in the call")
+        axes.set_ylabel(f"words that differ, of {n_words}")
+        axes.set_ylim(-0.05 * n_words, 1.1 * n_words)
+        axes.legend()
+    worst = "; ".join(f"{name}: at most {max(line)}" for name, line in differing.items())
+    return _done(
+        figure,
+        f"How many of the {n_words} words of one row differ from the row computed alone, for calls of {sizes[0]} to "
+        f"{sizes[-1]} rows. {worst}.",
     )
 
 

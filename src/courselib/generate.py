@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import random
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -53,17 +54,20 @@ def generate(
     single, prompts = _as_batch(prompt, tokenizer, model.config.vocab_size)
     B = len(prompts)
     rngs = [random.Random(s) for s in _seeds(seed, B)]
-    if max_new_tokens < 0 or temperature < 0 or (top_k is not None and top_k < 1) or (prefill_chunk or 1) < 1:
+    if max_new_tokens < 0 or not temperature >= 0 or (top_k is not None and top_k < 1) or (prefill_chunk or 1) < 1:
         raise ValueError("max_new_tokens and temperature must not be negative; top_k and prefill_chunk at least 1")
     if padding not in ("right", "left"):
         raise ValueError(f'padding must be "right" or "left", got "{padding}"')
 
     kv = (KVCache.for_model(model, batch=B) if cache is True else cache) or None
-    if kv is not None and any(kv.lengths) and padding == "left":
+    warm = kv is not None and any(kv.lengths)
+    if warm and padding == "left":
         raise ValueError("a cache that already holds slots continues without left padding")
     width = max(map(len, prompts))
     first = [width - len(p) if padding == "left" else 0 for p in prompts]
     sequences = [[0] * pad + list(p) for pad, p in zip(first, prompts, strict=True)]
+    if kv is not None:
+        first = kv.first = kv.first if warm else first
     answers: list[list[int]] = [[] for _ in prompts]
     pending = [list(s) for s in sequences]  # what the cache has not seen yet
     live = list(range(B)) if max_new_tokens else []
@@ -82,14 +86,14 @@ def generate(
                 _forward(model, chunk, kv, first, trace)
                 pending = [row[len(part) :] for row, part in zip(pending, chunk, strict=True)]
             logits = _forward(model, pending, kv, first, trace)
+        for b in live:
+            answers[b].append(_choose(logits[b], temperature, top_k, rngs[b]))
+        live = [b for b in live if answers[b][-1] not in stop]
+        # A finished row rides along: it is fed nothing more, holds what it held, and its logits are not looked at.
         pending = [[] for _ in range(B)]
         for b in live:
-            token = _choose(logits[b], temperature, top_k, rngs[b])
-            answers[b].append(token)
-            sequences[b].append(token)
-            pending[b] = [token]
-        live = [b for b in live if answers[b][-1] not in stop]
-        # A finished row rides along: it is fed its last token again and its logits are not looked at.
+            pending[b] = answers[b][-1:]
+            sequences[b] += pending[b]
     return answers[0] if single else answers
 
 
@@ -117,8 +121,8 @@ def _choose(logits: torch.Tensor, temperature: float, top_k: int | None, rng: ra
 def _seeds(seed: int | Sequence[int] | None, B: int) -> list[int]:
     if seed is None:
         seed = random.getrandbits(32)
-    if isinstance(seed, int):
-        return [seed + row for row in range(B)]
+    if isinstance(seed, int | np.integer):
+        return [int(seed) + row for row in range(B)]
     if len(seed) != B:
         raise ValueError(f"{len(seed)} seeds were given for {B} prompts: give one number, or one for each prompt")
     return list(seed)
@@ -126,13 +130,16 @@ def _seeds(seed: int | Sequence[int] | None, B: int) -> list[int]:
 
 def _as_batch(prompt: Any, tokenizer: Any, vocab_size: int) -> tuple[bool, list[list[int]]]:
     """(was it one prompt?, its ids as a batch)."""
-    single = isinstance(prompt, str) or (len(prompt) > 0 and isinstance(prompt[0], int))
+    single = isinstance(prompt, str) or (len(prompt) > 0 and isinstance(prompt[0], int | np.integer))
     prompts = []
     for row, p in enumerate([prompt] if single else prompt):
         if isinstance(p, str):
             tokenizer = tokenizer or WordTokenizer.from_grammar()
             p = tokenizer.encode(p)
-        ids = [int(i) for i in p]
+        try:
+            ids = [operator.index(i) for i in p]
+        except TypeError:
+            raise TypeError(f"prompt {row} is {p!r}: expected text or a list of token ids") from None
         if not ids:
             raise ValueError(f"prompt {row} is empty: generation needs at least one token to start from")
         if bad := [i for i in ids if not 0 <= i < vocab_size]:

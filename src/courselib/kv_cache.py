@@ -19,7 +19,8 @@ class KVCache:
 
         data  (L, 2, B, H_kv, max_slots, d_h)
                |  |  |   |        |       `- head_dim: the numbers of one row
-               |  |  |   |        `--------- slot: a token's place in its sequence; slot 0 is its first token
+               |  |  |   |        `--------- slot: a token's place in its sequence; slot 0 is its first token, unless
+               |  |  |   |                   left padding stands before it (`first`)
                |  |  |   `------------------ K/V head
                |  |  `---------------------- sequence of the batch
                |  `------------------------- the K/V pair: index 0 is K, index 1 is V, always
@@ -45,6 +46,7 @@ class KVCache:
             raise ValueError(f"every dimension must be at least 1, got (L, 2, B, H_kv, max_slots, d_h) = {shape}")
         self.data = torch.zeros(shape, dtype=dtype, device=device)
         self.max_slots = max_slots
+        self.first = [0] * batch  # the slot of each sequence's first token: `generate` says where left padding ends
         self._cursors = [[0] * batch for _ in range(n_layers)]
         self._rows = [(pair[0], pair[1]) for pair in self.data]  # views: (K, V) of a layer, each (B, H_kv, slots, d_h)
 
@@ -104,6 +106,7 @@ class KVCache:
         """Forget every sequence: all cursors to 0, and zeros in every slot, so that nothing old can be read."""
         self.data.zero_()
         self._cursors = [[0] * len(cursor) for cursor in self._cursors]
+        self.first = [0] * len(self.first)
 
     def truncate(self, n: int) -> None:
         """Keep the first n slots of every sequence and zero the rest. Raises ValueError if a sequence holds fewer."""

@@ -142,7 +142,8 @@ class MiniGPT(nn.Module):
         """Logits (B, T, V) for tokens (B, T) int64; with last_only (B, V), of each sequence's last real token.
 
         cache: the slots before these tokens; theirs are appended. Without one, these tokens are the whole sequence.
-        first (B,): the slot of each sequence's first real token; slots before it are left padding (default 0).
+        first (B,): the slot of each sequence's first real token; slots before it are left padding (default: the
+            cache's `first`, or 0).
         count (B,): how many of the T tokens are real; those after are right padding (default T).
         trace: records what each layer computes. Raises ValueError when the sequence outgrows max_slots.
         """
@@ -150,7 +151,8 @@ class MiniGPT(nn.Module):
         past = [0] * B if cache is None else cache.lengths
         if len(past) != B:
             raise ValueError(f"tokens hold {B} sequences, the cache {len(past)}")
-        step = Step(self, past, list(first or [0] * B), list(count or [T] * B), T, cache, trace)
+        first = first or ([0] * B if cache is None else cache.first)
+        step = Step(self, past, list(first), list(count or [T] * B), T, cache, trace)
         x = self.embed[tokens]  # (B, T, D)
         for block in self.blocks:
             x = block(x, step)

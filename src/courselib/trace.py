@@ -37,8 +37,8 @@ class Call:
         end = self.past[row] + self.count[row] - self.first[row]
         if name in ("k", "v"):
             return range(0, end)
-        if name == "logits":
-            return range(end - 1, end)
+        if name == "logits":  # of the last token fed, if one was: a row that has stopped gets none
+            return range(end - min(1, self.count[row]), end)
         return range(max(0, self.past[row] - self.first[row]), end)
 
 
@@ -90,7 +90,7 @@ class Trace:
         """One sequence's record as (heads, slots, dims) float32, padding left out; heads is 1 for mlp and logits."""
         x, slots, first = call.rows[layer, name][row], call.slots(row, name), call.first[row]
         if name == "logits":  # (V,)
-            return x[None, None].numpy()
+            return x[None, None, :].numpy()[:, : len(slots)]
         if name == "mlp":  # (T, D)
             x = x[None]
         start = slots.start + first if name in ("k", "v") else slots.start + first - call.past[row]
@@ -98,15 +98,23 @@ class Trace:
 
     def logits(self, row: int = 0) -> np.ndarray:
         """The logits each token was drawn from: (n_new, V) float32."""
-        return np.concatenate([self.get(call, None, "logits", row)[0] for call in self._deciding()])
+        if not self.calls or "logits" not in self.names:
+            raise ValueError('this trace kept no logits: record "logits", and generate at least one token')
+        drawn, end = [], 0
+        for call in self._deciding():
+            slots = call.slots(row, "logits")
+            if slots.stop > end:  # a row that has stopped grows no more, and nothing is drawn from its logits
+                drawn.append(self.get(call, None, "logits", row)[0])
+                end = slots.stop
+        return np.concatenate(drawn)
 
     def slots(self, row: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """(K, V) that attention read at the last step, each (L, H_kv, S, d_h) float32: of a cached run the cache's
         content, of a run without one the rows just computed. S = prompt tokens + new tokens - 1."""
-        call = self.calls[-1]
-        layers = sorted(layer for layer, name in call.rows if name == "k" and layer is not None)
-        if not layers:
+        if not self.calls or not {"k", "v"} <= set(self.names):
             raise ValueError('this trace kept no slots: record "k" and "v", and generate at least one token')
+        call = self.calls[-1]
+        layers = sorted({layer for layer, _ in call.rows if layer is not None})
         k, v = (np.stack([self.get(call, layer, name, row) for layer in layers]) for name in ("k", "v"))
         return k, v
 
@@ -119,8 +127,10 @@ def first_divergence(a: Trace, b: Trace) -> Divergence | None:
     """The first (step, layer, head, slot, dim) at which two runs computed different bytes, None if there is none.
 
     Compares what both hold: a cached run computes only new slots, a run without a cache all of them. Raises ValueError
-    when the runs cannot be set side by side (no common step, or another batch).
+    when the runs cannot be set side by side (no common step, nothing recorded in both, or another batch).
     """
+    if not set(a.names) & set(b.names):
+        raise ValueError(f"the two traces have nothing in common: one kept {a.names}, the other {b.names}")
     steps_b = {call.step: call for call in b._deciding()}
     pairs = [(call, steps_b[call.step]) for call in a._deciding() if call.step in steps_b]
     if not pairs:

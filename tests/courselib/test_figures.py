@@ -98,8 +98,7 @@ def test_loss_curve_names_unequal_lengths(data: tuple[list[float], list[float], 
 def test_alt_says_what_the_figure_shows():
     text = figures.alt(figures.row_differences(ULPS, title="Stock ops"))
     assert text == (
-        "Stock ops. A map of 2 layers, K and V, by 3 slots: 6 of 12 rows differ; "
-        "the largest distance is 4,096 ULPs."
+        "Stock ops. A map of 2 layers, K and V, by 3 slots: 6 of 12 rows differ; the largest distance is 4,096 ULPs."
     )
     assert "1.20, at step 100" in figures.alt(figures.loss_curve([0, 100], [4.0, 1.0], [4.1, 1.2]))
     with pytest.raises(ValueError, match="no alt text"):

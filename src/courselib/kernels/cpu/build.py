@@ -36,7 +36,8 @@ def load() -> ctypes.CDLL:
     """The built kernels as a loaded library. Raises NoCompilerError when they cannot be built."""
     compiler = find_compiler()
     if compiler is None:
-        raise NoCompilerError("no C compiler found (looked for $CC, cc, gcc, clang)")
+        looked = f'$CC is "{os.environ["CC"]}", no program' if os.environ.get("CC") else "looked for cc, gcc and clang"
+        raise NoCompilerError(f"no C compiler found ({looked})")
     path = _cache_dir() / f"fixed_order-{_key(compiler)}.so"
     if not path.exists():
         _build(compiler, path)
@@ -56,7 +57,8 @@ def _build(compiler: str, path: Path) -> None:
             if result.returncode == 0:
                 break
         else:
-            raise NoCompilerError(f"{compiler} could not build {SOURCE.name}: {result.stderr.strip()[:500]}")
+            said = " ".join(result.stderr.split())[:500]
+            raise NoCompilerError(f"{compiler} could not build {SOURCE.name}: {said}")
         os.replace(out, path)  # atomic: two processes that build at once do not disturb each other
     seconds = time.perf_counter() - started
     print(f"courselib: built its CPU kernels with {compiler} in {seconds:.1f} s, kept as {path}", file=sys.stderr)
@@ -81,12 +83,12 @@ def _cpu() -> str:
 
 def _cache_dir() -> Path:
     """$COURSELIB_CACHE, else the user's cache folder; a private temporary one where neither can be written."""
-    base = os.environ.get("COURSELIB_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(base) / "courselib"
     try:
+        base = os.environ.get("COURSELIB_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(base) / "courselib"
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
             return folder
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: a user without a home
         pass
     return Path(tempfile.mkdtemp(prefix="courselib-"))

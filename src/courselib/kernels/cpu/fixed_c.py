@@ -16,7 +16,7 @@ from functools import cache, lru_cache
 import torch
 from torch import Tensor
 
-from . import build
+from . import build, checks
 
 NAME = "fixed-c"
 MIN_WORK = (
@@ -39,6 +39,7 @@ _SIGNATURES = {
     "rope": [_PTR, _INT, _INT, _INT, _PTR, _PTR, _PTR, _INT, _INT, _INT, _INT],
     "attention": [*[_PTR] * 10, *[_INT] * 7, _F32],
 }
+_ANSWERS_STATUS = {"linear_nk", "attention"}  # 1 when there was no memory; the others return nothing
 
 
 @cache
@@ -46,7 +47,10 @@ def lib() -> ctypes.CDLL:
     """The loaded kernels, checked once against PROBE_SHA256. Raises build.NoCompilerError."""
     library = build.load()
     for name, signature in _SIGNATURES.items():
-        getattr(library, name).argtypes = signature
+        kernel = getattr(library, name)
+        kernel.argtypes = signature
+        # ctypes takes void for int otherwise, and reads whatever the register held: some day a 1.
+        kernel.restype = ctypes.c_int if name in _ANSWERS_STATUS else None
     found = _probe(library)
     if found != PROBE_SHA256:
         raise build.NoCompilerError(
@@ -61,12 +65,9 @@ def linear(x: Tensor, w: Tensor) -> Tensor:
 
     w is fastest stored (K, N) row by row; the transpose of an (N, K) weight is served too.
     """
-    x = _float32(x, "x")
+    checks.linear(x, w)
+    x, w = _aligned(x.contiguous()), _aligned(w)
     K, N = w.shape
-    if x.shape[-1] != K or w.dtype != torch.float32:
-        raise ValueError(
-            f"linear: x {tuple(x.shape)} float32 needs w ({x.shape[-1]}, N) float32, got {(K, N)} {w.dtype}"
-        )
     if w.stride(1) == 1:
         kernel, ldw, column = lib().linear, w.stride(0), 1
     elif w.stride(0) == 1:
@@ -90,9 +91,8 @@ def linear(x: Tensor, w: Tensor) -> Tensor:
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """x / sqrt(mean(x^2) + eps) * weight over the last dimension. x (..., D), weight (D,)."""
-    x, weight = _float32(x, "x"), _float32(weight, "weight")
-    if weight.shape != x.shape[-1:]:
-        raise ValueError(f"rms_norm: x {tuple(x.shape)} needs weight ({x.shape[-1]},), got {tuple(weight.shape)}")
+    checks.rms_norm(x, weight)
+    x, weight = _aligned(x.contiguous()), _aligned(weight.contiguous())
     y = torch.empty_like(x)
     D = x.shape[-1]
     lib().rms_norm(x.data_ptr(), weight.data_ptr(), y.data_ptr(), x.numel() // max(D, 1), D, eps)
@@ -131,11 +131,12 @@ def gelu(x: Tensor) -> Tensor:
 
 def rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotate pairs (i, i + d_h/2). x (B, H, T, d_h), cos and sin (B, T, d_h/2)."""
-    x = _strided(x, "x")
+    checks.rope(x, cos, sin)
+    x = _strided(x)
     B, H, T, d = x.shape
     y = x.new_empty(B, H, T, d)
     sb, sh, st, _ = x.stride()
-    c, s = cos.contiguous(), sin.contiguous()
+    c, s = _aligned(cos.contiguous()), _aligned(sin.contiguous())
     lib().rope(x.data_ptr(), sb, sh, st, c.data_ptr(), s.data_ptr(), y.data_ptr(), B, H, T, d)
     return y
 
@@ -144,11 +145,10 @@ def attention(
     q: Tensor, k: Tensor, v: Tensor, past: Sequence[int], first: Sequence[int], count: Sequence[int]
 ) -> Tensor:
     """Causal attention over absolute slots; see `courselib.kernels` for the contract."""
-    q, k, v = _strided(q, "q"), _strided(k, "k"), _strided(v, "v")
+    checks.attention(q, k, v, past, first, count)
+    q, k, v = _strided(q), _strided(k), _strided(v)
     B, H, T, d = q.shape
     H_kv, S = k.shape[1:3]
-    if any(past[b] + count[b] > S or count[b] > T for b in range(B)):
-        raise ValueError(f"attention: past {list(past)} + count {list(count)} needs more than the {S} slots of k")
     out = q.new_empty(B, T, H, d)
     arguments = (
         q.data_ptr(), _ints(q.stride()), k.data_ptr(), _ints(k.stride()), v.data_ptr(), _ints(v.stride()),
@@ -162,19 +162,19 @@ def attention(
     return out.transpose(1, 2)
 
 
-def _float32(x: Tensor, name: str) -> Tensor:
-    if x.dtype != torch.float32 or x.device.type != "cpu":
-        raise TypeError(f"fixed-order CPU kernels take float32 tensors on cpu; {name} is {x.dtype} on {x.device}")
-    return x.contiguous()
-
-
-def _strided(x: Tensor, name: str) -> Tensor:
+def _strided(x: Tensor) -> Tensor:
     # Heads and slots may lie anywhere (a cache's view, a transpose); the numbers of one row must lie side by side.
-    return x if x.dtype == torch.float32 and x.is_cpu and x.stride(3) == 1 else _float32(x, name)
+    return _aligned(x if x.stride(3) == 1 else x.contiguous())
+
+
+def _aligned(x: Tensor) -> Tensor:
+    # safetensors may map a tensor at an odd address, where C knows no float.
+    return x.clone() if x.data_ptr() % 4 else x
 
 
 def _rows(name: str, x: Tensor) -> Tensor:
-    x = _float32(x, "x")
+    checks.float32(x=x)
+    x = _aligned(x.contiguous())
     y = torch.empty_like(x)
     if x.numel():
         getattr(lib(), name)(x.data_ptr(), y.data_ptr(), x.numel() // x.shape[-1], x.shape[-1])
@@ -182,7 +182,8 @@ def _rows(name: str, x: Tensor) -> Tensor:
 
 
 def _elementwise(name: str, x: Tensor) -> Tensor:
-    x = _float32(x, "x")
+    checks.float32(x=x)
+    x = _aligned(x.contiguous())
     y = torch.empty_like(x)
     getattr(lib(), name)(x.data_ptr(), y.data_ptr(), x.numel())
     return y

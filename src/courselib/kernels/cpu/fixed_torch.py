@@ -3,6 +3,7 @@
 Only elementwise operations appear (add, subtract, multiply, divide, square root, compare, integer bit arithmetic): each
 is one IEEE operation per element, so no library gets to choose an order. Sums are loops over slices, written in the
 order that the C source states. The bytes are the same as the C's; the time is not (a step costs K small operations).
+Nor is there a gradient, as the C has none: training runs on stock ops.
 """
 
 from __future__ import annotations
@@ -12,17 +13,21 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, no_grad
 from torch.nn.functional import pad
+
+from . import checks
 
 NAME = "fixed-torch"
 _MAGIC = 12582912.0  # 1.5 * 2^23: adding it rounds a float32 to an integer
 _MAGIC_BITS = 0x4B400000
 
 
+@no_grad()
 def linear(x: Tensor, w: Tensor) -> Tensor:
     """y = x @ w. x (..., K), w (K, N) -> (..., N). One accumulator per output, k ascending."""
-    rows = x.reshape(-1, x.shape[-1])
+    checks.linear(x, w)
+    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     y = torch.zeros(rows.shape[0], w.shape[1], dtype=x.dtype)
     for k in range(w.shape[0]):
         y += rows[:, k : k + 1] * w[k]
@@ -40,45 +45,59 @@ def lane_sum(x: Tensor) -> Tensor:
     return lanes[..., 0]
 
 
+@no_grad()
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """x / sqrt(mean(x^2) + eps) * weight over the last dimension. x (..., D), weight (D,)."""
+    checks.rms_norm(x, weight)
     scale = 1.0 / _sqrt(lane_sum(x * x) / x.shape[-1] + eps)
     return (x * scale[..., None]) * weight
 
 
+@no_grad()
 def softmax(x: Tensor) -> Tensor:
     """Softmax over the last dimension."""
+    checks.float32(x=x)
     e = exp(x - x.amax(-1, keepdim=True))
     return e / lane_sum(e)[..., None]
 
 
+@no_grad()
 def log_softmax(x: Tensor) -> Tensor:
     """Log-softmax over the last dimension."""
+    checks.float32(x=x)
     shifted = x - x.amax(-1, keepdim=True)
     return shifted - log(lane_sum(exp(shifted)))[..., None]
 
 
+@no_grad()
 def silu(x: Tensor) -> Tensor:
     """x * sigmoid(x), elementwise."""
+    checks.float32(x=x)
     return x / (1.0 + exp(-x))
 
 
+@no_grad()
 def gelu(x: Tensor) -> Tensor:
     """GELU by its tanh approximation, elementwise."""
+    checks.float32(x=x)
     return x / (1.0 + exp((x + (x * 0.044715) * (x * x)) * -1.59576912160573071))
 
 
+@no_grad()
 def rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotate pairs (i, i + d_h/2). x (B, H, T, d_h), cos and sin (B, T, d_h/2)."""
+    checks.rope(x, cos, sin)
     a, b = x.chunk(2, dim=-1)
     c, s = cos[:, None], sin[:, None]
     return torch.cat([a * c - b * s, b * c + a * s], dim=-1)
 
 
+@no_grad()
 def attention(
     q: Tensor, k: Tensor, v: Tensor, past: Sequence[int], first: Sequence[int], count: Sequence[int]
 ) -> Tensor:
     """Causal attention over absolute slots; see `courselib.kernels` for the contract."""
+    checks.attention(q, k, v, past, first, count)
     B, H, T, d = q.shape
     group = H // k.shape[1]
     out = torch.zeros(B, T, H, d, dtype=q.dtype)
@@ -99,6 +118,7 @@ def attention(
     return out.transpose(1, 2)
 
 
+@no_grad()
 def exp(x: Tensor) -> Tensor:
     """e^x, elementwise: the steps of vexp in fixed_order.c, one by one."""
     x = torch.where(x > 89.0, 89.0, x)
@@ -115,6 +135,7 @@ def exp(x: Tensor) -> Tensor:
     return (p * _power_of_two(half)) * _power_of_two(i - half)
 
 
+@no_grad()
 def log(x: Tensor) -> Tensor:
     """Natural logarithm, elementwise: the steps of vlog in fixed_order.c, one by one."""
     tiny = x < 1.17549435e-38
