@@ -45,8 +45,8 @@ def events(quick: bool, cores: int) -> list[Event]:
     """What is timed. On two threads only where there are two cores."""
     if quick:
         return [Event(1, 1, 3), Event(4, 1, 3), Event(1, 1, 1, cache=False, new_tokens=64)]
-    on_one = [Event(1, 1, 9), Event(4, 1, 9), Event(1, 1, 3, cache=False), Event(4, 1, 3, cache=False, new_tokens=128)]
-    return on_one + ([Event(1, 2, 5), Event(4, 2, 5)] if cores > 1 else [])
+    on_one = [Event(1, 1, 7), Event(4, 1, 7), Event(1, 1, 3, cache=False), Event(4, 1, 3, cache=False, new_tokens=128)]
+    return on_one + ([Event(1, 2, 3), Event(4, 2, 3)] if cores > 1 else [])
 
 
 def runs(event: Event, with_llama: bool) -> int:

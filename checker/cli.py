@@ -107,6 +107,8 @@ def command(
         return _list_labs()
     if not (lab_dir / "lab.toml").is_file():
         raise click.UsageError(f"{lab_dir} is not a lab: it has no lab.toml. Try: python -m checker")
+    if hint and format_ == "json":
+        raise click.UsageError("--hint is for a person: it has no --format json.")
     lab = load_lab(lab_dir)
     for task in only:
         if task not in {t.id for t in lab.tasks}:
@@ -122,10 +124,12 @@ def command(
         report = _check(lab, submission, list(only), Options(hidden_seed, timeout))
     saved = _save(submission, report)
     out = terminal.console()
-    if hint and report.verdict != "not started":
-        return _show_hint(lab, submission, report, list(only), again)
     if format_ == "json":
         click.echo(report.to_json(), nl=False)
+    elif report.verdict == "not started":
+        terminal.draw_not_started(lab, lab_dir, submission, out, again)
+    elif hint:
+        _show_hint(lab, submission, report, list(only), again)
     else:
         terminal.draw(report, out, again, saved)
     return EXIT_CODES[report.verdict]
@@ -169,13 +173,13 @@ def _fresh_report(submission: Path) -> Report | None:
     return report if unchanged else None
 
 
-def _show_hint(lab: Lab, submission: Path, report: Report, only: list[str], again: str) -> int:
+def _show_hint(lab: Lab, submission: Path, report: Report, only: list[str], again: str) -> None:
     asked = [r for r in report.tasks if not only or r.id in only]
     task = next((r for r in asked if r.status == "failed"), None)
     task = task or next((r for r in asked if r.status == "not run"), None)
     if task is None:
         click.echo("Every task has passed: there is nothing to hint at.")
-        return EXIT_CODES[report.verdict]
+        return
     hints = lab.task(task.id).hints
     shown = store.hints_shown(submission)
     number = min(shown.get(task.id, 0) + 1, len(hints))
@@ -189,7 +193,6 @@ def _show_hint(lab: Lab, submission: Path, report: Report, only: list[str], agai
         store.save_hints(submission, {**shown, task.id: number})
     except OSError as error:
         print(f"checker: which hint was shown could not be kept: {error.strerror}", file=sys.stderr)
-    return EXIT_CODES[report.verdict]
 
 
 def _list_labs() -> int:

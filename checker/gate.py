@@ -94,10 +94,12 @@ class Folder:
             total.update(f"{name!a} {hashlib.sha256(content).hexdigest()}\n".encode())
         return total.hexdigest()
 
-    def copy_to(self, destination: Path) -> None:
-        """Copy every regular file, so that scripts run beside their helpers and change nothing here."""
+    def copy_to(self, destination: Path, leave_out: set[str]) -> None:
+        """Copy every regular file but some, so that scripts run beside their helpers and change nothing here."""
         room = MAX_COPIED
         for name, info in self.files():
+            if name in leave_out:
+                continue
             room -= info.st_size
             if room < 0:
                 raise Refusal(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.padding import Padding
@@ -15,9 +16,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from checker.check import Progress as Report_progress
+from checker.check import Progress as Tell
 from checker.faults import printable
 from checker.report import Finding, Replay, Report, TaskResult
+from checker.spec import Lab
 
 MAX_SHOWN = 3  # findings of one task; report.json holds the others
 MARKS = {"passed": ("passed", "green"), "failed": ("FAILED", "bold red"), "not run": ("not run", "yellow")}
@@ -36,8 +38,6 @@ def console(stderr: bool = False) -> Console:
 
 def draw(report: Report, out: Console, command: str, saved: str | None) -> None:
     """``command`` is what a person types to check again; ``saved`` where report.json lies, if anywhere."""
-    if report.verdict == "not started":
-        return _draw_not_started(report, out, command)
     out.print(Text(f"Lab {report.lab}: {report.title}", style="bold"))
     out.print(f"Submission: {printable(report.submission.path)}", soft_wrap=True)
     out.print()
@@ -61,26 +61,28 @@ def draw(report: Report, out: Console, command: str, saved: str | None) -> None:
         )
     )
     if report.verdict == "integrity":
-        _draw_words(out, "A claim in the submission is better than its evidence; see the findings marked so.")
+        out.print("A claim in the submission is better than its evidence: see [integrity] above.")
     if saved:
         out.print(f"The whole report: {printable(saved)}", soft_wrap=True)
 
 
+def draw_not_started(lab: Lab, lab_dir: Path, submission: Path, out: Console, command: str) -> None:
+    """Two lines: what to do next."""
+    scripts = " and ".join(a.path for a in lab.artifacts if a.kind == "python")
+    out.print(
+        f"Nothing is in {submission} yet. Copy the scripts of {lab_dir / 'starter'} there: {scripts}.", soft_wrap=True
+    )
+    out.print(f"Then do their TODOs, run them, and check again: {command}", soft_wrap=True)
+
+
 @contextmanager
-def progress_bar() -> Iterator[Report_progress]:
+def progress_bar() -> Iterator[Tell]:
     """A bar on stderr, gone when done; silent where stderr is not a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     bar = Progress(*columns, console=console(stderr=True), transient=True, disable=not sys.stderr.isatty())
     with bar:
         task = bar.add_task("reading the submission", total=1.0)
         yield lambda what, share: bar.update(task, description=what, completed=share)
-
-
-def _draw_not_started(report: Report, out: Console, command: str) -> None:
-    where = printable(report.submission.path)
-    starter = f"labs/{report.lab}/starter"
-    out.print(f"Nothing is in {where} yet. To begin: cp -R {starter}/. {where}/", soft_wrap=True)
-    out.print(f"Then fill in the TODOs of its scripts, run them, and check: {command}", soft_wrap=True)
 
 
 def _table(report: Report) -> Table:
@@ -105,22 +107,27 @@ def _draw_failure(task: TaskResult, out: Console, command: str) -> None:
     out.print(Text(f"{task.id}: {task.title}", style="bold"))
     shown = sorted(task.findings, key=lambda f: f.kind != "integrity")[:MAX_SHOWN]
     causes: list[str] = []
+    said: tuple[str, str] | None = None
     for finding in shown:
-        _draw_finding(finding, out)
+        _draw_finding(finding, out, say=said != (finding.kind, finding.message))
+        said = (finding.kind, finding.message)
         causes += [c for c in finding.usual_causes if c not in causes]
     rest = len(task.findings) - len(shown)
     if rest:
-        out.print(Padding(f"and {rest} more findings of this task in report.json", (0, 0, 0, 2)))
+        out.print(f"  and {rest} more of this task, in report.json")
     if causes:
-        out.print(Padding("usual causes:", (0, 0, 0, 2)))
+        out.print("  usual causes:")
         for cause in causes:
             out.print(_item("-", cause, 4))
-    out.print(Padding(f"next hint: {command} --only {task.id} --hint", (0, 0, 0, 2)), soft_wrap=True)
+    out.print(f"  next hint: {command} --only {task.id} --hint", soft_wrap=True)
 
 
-def _draw_finding(finding: Finding, out: Console) -> None:
+def _draw_finding(finding: Finding, out: Console, say: bool = True) -> None:
     style = "bold red" if finding.kind == "integrity" else "red"
-    out.print(_item(f"[{finding.kind}]", printable(finding.message), 2, style))
+    if say:
+        out.print(_item(f"[{finding.kind}]", printable(finding.message), 2, style))
+    else:
+        out.print("  and")
     rows = Table.grid(padding=(0, 2, 0, 0))
     rows.add_column(no_wrap=True, style="dim")
     rows.add_column(overflow="fold")
@@ -128,7 +135,7 @@ def _draw_finding(finding: Finding, out: Console) -> None:
         value = getattr(finding, name)
         if value is not None:
             rows.add_row(name, Text(printable(value), overflow="fold"))
-    out.print(Padding(rows, (0, 0, 0, 4)))
+    out.print(Padding(rows, (0, 0, 0, 4), expand=False))
 
 
 def _draw_output(replay: Replay, out: Console) -> None:
@@ -137,7 +144,7 @@ def _draw_output(replay: Replay, out: Console) -> None:
     out.print()
     out.print(f"The end of what {printable(replay.script)} printed (its words, not the checker's):", soft_wrap=True)
     for line in replay.output_tail.splitlines()[-20:]:
-        out.print(Padding(Text(printable(line), overflow="fold"), (0, 0, 0, 2)))
+        out.print(Padding(Text(printable(line), overflow="fold"), (0, 0, 0, 2), expand=False))
 
 
 def _draw_evidence(report: Report, out: Console) -> None:
@@ -164,13 +171,9 @@ def _draw_evidence(report: Report, out: Console) -> None:
         out.print(_item("-", printable(line), 2))
 
 
-def _draw_words(out: Console, text: str) -> None:
-    out.print(Text(text))
-
-
 def _item(mark: str, text: str, indent: int, style: str = "") -> Padding:
     grid = Table.grid(padding=(0, 1, 0, 0))
     grid.add_column(no_wrap=True, style=style)
     grid.add_column(overflow="fold")
     grid.add_row(Text(mark), Text(text, overflow="fold"))
-    return Padding(grid, (0, 0, 0, indent))
+    return Padding(grid, (0, 0, 0, indent), expand=False)

@@ -19,7 +19,6 @@ MANIFEST = f"{WORKED}/manifest.json"
 
 def slots(work: Work) -> Iterator[Finding | str]:
     """Every byte of slots.npz: the two paths against each other, and both against the rows computed here."""
-    work.begin()
     arrays = work.slots
     yield from _two_paths(arrays, SLOTS)
     if work.stored_bytes_comparable(WORKED):
@@ -40,7 +39,6 @@ def slots(work: Work) -> Iterator[Finding | str]:
 
 def dump(work: Work) -> Iterator[Finding | str]:
     """dump.py, run here, gives the rows computed here."""
-    work.begin()
     run = work.run("dump")
     if run.outcome == "missing":
         yield Finding(kind="missing", file=DUMP, message="Without the script, the slots cannot be dumped again.")

@@ -55,7 +55,6 @@ def extended(work: Work) -> Iterator[Finding | str]:
     """256 new tokens, four sequences in one batch, five tokens onto a warm cache."""
     from checker.lab02.judge import Pair, judge  # torch
 
-    work.begin()
     truths = work.extended_truths
     submitted = _submitted(work)
     comparable = work.stored_bytes_comparable(CORRECTNESS)

@@ -15,6 +15,7 @@ from functools import cache
 import numpy as np
 import torch
 
+import courselib
 from checker.lab02.consistency import LONG
 from checker.lab02.prompts import Ask, extended_prompts
 from checker.lab02.schemas import MAX_NEW_TOKENS, Case
@@ -30,8 +31,6 @@ PROMPT = "Yesterday I"
 WARM_TOKENS = 5
 KEPT = ("k", "v", "logits")
 Tick = Callable[[], None]
-
-__all__ = ["weights_sha256"]
 
 torch.set_num_threads(1)
 
@@ -132,8 +131,13 @@ def ops_name() -> str:
         return str(current_ops().NAME)
 
 
-def order() -> str:
-    return FIXED_ORDER
+def promise() -> dict[str, str]:
+    """What a manifest must say for its bytes to be the same as those here, by its fields."""
+    return {
+        "config.order": FIXED_ORDER,
+        "config.weights_sha256": weights_sha256(),
+        "versions.courselib": courselib.__version__,
+    }
 
 
 def drawn(ask: Ask) -> int:

@@ -13,11 +13,12 @@ import tempfile
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar
 
+import courselib
 from checker import replay
 from checker.check import Options
 from checker.gate import Folder, Refusal
@@ -38,7 +39,7 @@ MANIFESTS: dict[str, type[Manifest] | type[DumpManifest]] = {
     f"{CORRECTNESS}/manifest.json": Manifest,
     f"{WORKED}/manifest.json": DumpManifest,
 }
-RUNS = {"lab": "property", "hidden": "property", "dump": "dump"}  # a run, and the task that first needs it
+NEEDED_BY = {"lab": "property", "hidden": "property", "dump": "dump"}  # the runs
 M = TypeVar("M", bound=Model)
 
 
@@ -85,23 +86,24 @@ class Work:
             manifest = []
         if isinstance(manifest, list):
             return f"{name} cannot be read, so nothing says under which promise they were recorded"
-        ours = {"order": self.recompute.order(), "weights_sha256": self.recompute.weights_sha256()}
-        for field, here in ours.items():
-            there = getattr(manifest.config, field)
-            if there != here:
-                return f"{name} says {field} {there}, here it is {here}; everything was recomputed here instead"
+        config, here = manifest.config, self.recompute.promise()
+        versions = {"versions.courselib": manifest.versions.courselib}
+        recorded = {"config.order": config.order, "config.weights_sha256": config.weights_sha256, **versions}
+        for field, there in recorded.items():
+            if there != here[field]:
+                return f"{name} says {field} {there}, here it is {here[field]}; the claims were recomputed here instead"
         return None
 
     # ---- the scripts, run again ------------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Start every run that a task which was asked for will need; they go on while this process recomputes."""
-        for name, task in RUNS.items():
+        for name, task in NEEDED_BY.items():
             if task in self.wanted:
                 self._start(name)
 
     def run(self, name: str) -> replay.Run:
-        """The finished run ``name``, one of RUNS; waits for it."""
+        """The finished run ``name``, one of NEEDED_BY; waits for it."""
         self._start(name)
         future = self._futures[name]
         if not future.done():
@@ -110,13 +112,10 @@ class Work:
 
     def replayed_results(self, name: str) -> Results | list[Finding]:
         """What property_test.py wrote for the "lab" or "hidden" prompts. Refusal if it wrote nothing readable."""
-        run = self.run(name)
-        found = read_model(Folder(run.out), "results.json", self._cap(RESULTS), Results)
-        return found
+        return read_model(Folder(self.run(name).out), "results.json", self._cap(RESULTS), Results)
 
     def replayed_slots(self) -> dict[str, Array]:
-        run = self.run("dump")
-        return read_npz(Folder(run.out), "slots.npz", self._cap(SLOTS), self._slots_expected)
+        return read_npz(Folder(self.run("dump").out), "slots.npz", self._cap(SLOTS), self._slots_expected)
 
     def _start(self, name: str) -> None:
         if name not in self._futures:
@@ -137,7 +136,8 @@ class Work:
     def _copy(self) -> Path:
         scratch = Path(self._scratch.name)
         (scratch / "home").mkdir()
-        self.folder.copy_to(scratch / "submission")
+        answers = {artifact.path for artifact in self.lab.artifacts if artifact.kind != "python"}
+        self.folder.copy_to(scratch / "submission", leave_out=answers)
         return scratch / "submission"
 
     # ---- what the model says ---------------------------------------------------------------------------------------
@@ -192,13 +192,10 @@ class Work:
         )
 
     def environment(self) -> dict[str, str]:
-        found = {name: version(name) for name in ("numpy", "torch")} if "torch" in sys.modules else {}
-        try:
-            found["courselib"] = version("byte-for-byte")
-        except PackageNotFoundError:  # run from a checkout that was never installed
-            pass
-        if found.get("torch"):
-            found |= {"order": self.recompute.order(), "ops": self.recompute.ops_name()}
+        found = {"courselib": courselib.__version__, "numpy": version("numpy")}
+        if "torch" in sys.modules:
+            found |= {"torch": version("torch"), "ops": self.recompute.ops_name()}
+            found["order"] = self.recompute.promise()["config.order"]
         return found
 
     def durations(self) -> dict[str, float]:

@@ -60,6 +60,8 @@ def generate(
         raise ValueError(f'padding must be "right" or "left", got "{padding}"')
 
     kv = (KVCache.for_model(model, batch=B) if cache is True else cache) or None
+    if kv is not None and len(kv.lengths) != B:
+        raise ValueError(f"the cache holds {len(kv.lengths)} sequences, {B} prompts were given")
     warm = kv is not None and any(kv.lengths)
     if warm and padding == "left":
         raise ValueError("a cache that already holds slots continues without left padding")

@@ -95,6 +95,24 @@ def test_loss_curve_names_unequal_lengths(data: tuple[list[float], list[float], 
         figures.loss_curve(*data)
 
 
+def test_row_against_batch_draws_each_line_and_its_worst():
+    differing = {"stock": [0, 5, 8], "fixed order": [0, 0, 0]}
+    figure = figures.row_against_batch([1, 2, 3], differing, n_words=8)
+    first, second = figure.axes[0].lines
+    assert np.array_equal(first.get_xydata(), [[1, 0], [2, 5], [3, 8]])
+    assert np.array_equal(second.get_xydata(), [[1, 0], [2, 0], [3, 0]])
+    assert first.get_linestyle() != second.get_linestyle()  # told apart without colour too
+    assert legend_texts(figure) == ["stock", "fixed order"]
+    assert "of 8" in figure.axes[0].get_ylabel()
+    assert figures.alt(figure).endswith("calls of 1 to 3 rows. stock: at most 8; fixed order: at most 0.")
+
+
+@pytest.mark.parametrize("differing", [{}, {"a": [1]}, {"a": [1, 2], "b": [1, 2], "c": [1, 2]}])
+def test_row_against_batch_names_what_does_not_fit(differing: dict[str, list[int]]):
+    with pytest.raises(ValueError, match="expected 1 or 2 lines of 2"):
+        figures.row_against_batch([1, 2], differing, n_words=8)
+
+
 def test_alt_says_what_the_figure_shows():
     text = figures.alt(figures.row_differences(ULPS, title="Stock ops"))
     assert text == (
