@@ -24,19 +24,23 @@ test: $(READY) ## lint, types, tests, notebooks and the book
 	$(BIN)/mypy
 	$(BIN)/pytest
 	@echo "== Every notebook's .ipynb in step with its .py"
-	@mkdir -p build
-	@for notebook in book/*.ipynb; do \
-	    script=$${notebook%.ipynb}.py; \
-	    $(BIN)/jupytext --quiet --to py:percent --output build/pair.py $$notebook || exit 1; \
-	    for side in $$script build/pair.py; do sed '/^# *[a-z]*_version: /d' $$side > build/$${side%%/*}.pair; done; \
-	    diff build/book.pair build/build.pair \
-	    || { echo "$$notebook is out of step with $$script: make notebooks"; exit 1; }; \
-	done
+	@$(BIN)/python -c "$$CHECK_PAIRS" book/*.ipynb
 	@echo "== Every notebook, run again: the same outputs as the stored ones"
 	$(BIN)/pytest --nbval book/*.ipynb
 	@echo "== The sums on the front page"
 	$(BIN)/python -m doctest book/intro.md
 	$(MAKE) book
+
+define CHECK_PAIRS
+import sys, jupytext
+for path in sys.argv[1:]:
+    script = path.removesuffix("ipynb") + "py"
+    pair = [[(c.cell_type, c.source, c.metadata) for c in jupytext.read(side).cells] for side in (script, path)]
+    if pair[0] != pair[1]:
+        cell = next((n for n, (a, b) in enumerate(zip(*pair)) if a != b), min(map(len, pair)))
+        sys.exit(f"{path} is out of step with {script}, first in cell {cell}. Try: make notebooks")
+endef
+export CHECK_PAIRS
 
 notebooks: $(READY) ## every .ipynb made again from its .py, and run
 	$(BIN)/jupytext --quiet --update --to ipynb book/*.py
