@@ -32,7 +32,9 @@ import sys
 
 if importlib.util.find_spec("courselib") is None:
     source = "git+https://github.com/byte-for-byte/byte-for-byte"
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "-q", source], check=True
+    )
 
 # %%
 import numpy as np
@@ -48,11 +50,12 @@ from courselib.seeding import seed_everything
 from courselib.tokenizer import WordTokenizer
 from courselib.trace import Trace, first_divergence
 
-torch.set_num_threads(1)  # so small a model loses more by waking a second thread than it gains
+torch.set_num_threads(1)  # the model is too small to feed two
 model, tokenizer = load_minigpt(), WordTokenizer.from_grammar()
-print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {tokenizer.vocab_size} words")
-print("Yesterday I", tokenizer.decode(generate("Yesterday I", 12, temperature=0)))
-print("Mañana yo", tokenizer.decode(generate("Mañana yo", 12, temperature=0)))
+print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
+for prompt in ("Yesterday I", "Mañana yo"):
+    answer = generate(prompt, 12, temperature=0)
+    print(prompt, tokenizer.decode(answer))
 
 # %% [markdown]
 # That is MiniGPT, trained on a grammar of six hundred verb forms in English and Spanish. It has one talent: it knows
@@ -70,7 +73,8 @@ print("Mañana yo", tokenizer.decode(generate("Mañana yo", 12, temperature=0)))
 def say(prompt, n):
     ids = tokenizer.encode(prompt)
     for _ in range(n):
-        logits = model(torch.tensor([ids]), last_only=True)  # all of the sentence, every time
+        # all of the sentence, every time
+        logits = model(torch.tensor([ids]), last_only=True)
         ids.append(int(logits[0].argmax()))
     return ids
 
@@ -87,7 +91,8 @@ def say_cached(prompt, n):
     cache = KVCache.for_model(model)  # new: empty slots, with a cursor
     pending = ids  # new: what the cache has not seen yet
     for _ in range(n):
-        logits = model(torch.tensor([pending]), cache, last_only=True)  # changed: only what is new
+        # changed: only what is new
+        logits = model(torch.tensor([pending]), cache, last_only=True)
         pending = [int(logits[0].argmax())]
         ids = ids + pending
     return ids
@@ -125,7 +130,7 @@ print(tokenizer.decode(say_cached("Yesterday I", 12)))
 def both_ways(prompt, seed, n=64):
     runs = []
     for cache in (True, False):
-        seed_everything(seed)  # before each run: sampling moves the generator on
+        seed_everything(seed)  # again: sampling moves the generator on
         trace = Trace(("k", "v", "logits"))
         runs.append((generate(prompt, n, cache=cache, trace=trace), trace))
     return runs
@@ -135,8 +140,13 @@ prompts = sample_prompts(seed=1)
 with use_ops("stock"):
     stock = [both_ways(p.text, seed=1000 + i) for i, p in enumerate(prompts)]
 
-same_tokens = sum(cached[0] == full[0] for cached, full in stock)
-print(f"{same_tokens} of {len(prompts)} prompts: the same 64 tokens with a cache and without")
+
+def count_tokens(runs):
+    same = sum(cached[0] == full[0] for cached, full in runs)
+    print(f"{same} of {len(runs)} prompts: the same 64 tokens both ways")
+
+
+count_tokens(stock)
 
 # %% [markdown]
 # On the machine that built this page, all of them. Most projects stop here, and say that their cache is correct. They
@@ -150,18 +160,29 @@ print(f"{same_tokens} of {len(prompts)} prompts: the same 64 tokens with a cache
 
 # %% tags=["nbval-ignore-output"]
 def rows_that_differ(a, b):
-    return (bits.words(a) != bits.words(b)).any(axis=-1)  # a row differs when any of its words does
+    # a row differs when any of its words does
+    return (bits.words(a) != bits.words(b)).any(axis=-1)
 
 
-def count(runs):
-    k = [rows_that_differ(cached[1].slots()[0], full[1].slots()[0]) for cached, full in runs]
-    logits = [rows_that_differ(cached[1].logits(), full[1].logits()) for cached, full in runs]
-    for name, masks in (("K rows", k), ("rows of logits", logits)):
-        print(f"{name}: {sum(int(m.sum()) for m in masks):,} of {sum(m.size for m in masks):,} differ")
-    print(f"prompts with every byte equal: {sum(not m.any() for m in k)} of {len(runs)}")
+def count_rows(runs):
+    traces = [(cached[1], full[1]) for cached, full in runs]
+    masks = {
+        "K rows": [
+            rows_that_differ(a.slots()[0], b.slots()[0]) for a, b in traces
+        ],
+        "V rows": [
+            rows_that_differ(a.slots()[1], b.slots()[1]) for a, b in traces
+        ],
+        "rows of logits": [
+            rows_that_differ(a.logits(), b.logits()) for a, b in traces
+        ],
+    }
+    for name, found in masks.items():
+        differing, n = sum(m.sum() for m in found), sum(m.size for m in found)
+        print(f"{differing:,} of {n:,} {name} differ")
 
 
-count(stock)
+count_rows(stock)
 
 # %% [markdown]
 # Nearly all of them differ. Not by much:
@@ -170,12 +191,14 @@ count(stock)
 # %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "Heat map of one stock run, a line for K and V of each layer, a column for each slot: almost every row differs, by ten to some thousand ULPs."}}
 def ulps_by_row(cached, full):
     (k_a, v_a), (k_b, v_b) = cached.slots(), full.slots()
-    k, v = (bits.ulp_distance(a, b).max(axis=(1, 3)) for a, b in ((k_a, k_b), (v_a, v_b)))  # (L, S)
+    k = bits.ulp_distance(k_a, k_b).max(axis=(1, 3))  # (L, S)
+    v = bits.ulp_distance(v_a, v_b).max(axis=(1, 3))
     return np.stack([k, v], axis=1).reshape(-1, k.shape[-1])  # (2 L, S)
 
 
 which = next(i for i, p in enumerate(prompts) if p.text == "Yesterday I")
-figures.row_differences(ulps_by_row(stock[which][0][1], stock[which][1][1]), title='"Yesterday I", stock operations')
+(_, cached), (_, full) = stock[which]
+figures.row_differences(ulps_by_row(cached, full), title="Stock operations")
 
 # %% [markdown]
 # An **ULP**, a unit in the last place, is the step from one float to the next that exists. These are rounding
@@ -193,7 +216,7 @@ figures.row_differences(ulps_by_row(stock[which][0][1], stock[which][1][1]), tit
 # same place.
 
 # %% tags=["nbval-ignore-output"]
-sentence = tokenizer.encode("Yesterday I worked in the garden but tomorrow I will play in the park.")
+sentence = tokenizer.encode("Yesterday I worked in the garden and tomorrow I")
 
 
 @torch.no_grad()
@@ -205,7 +228,8 @@ def slot_0(n_words, layer=3, head=0):
 
 with use_ops("stock"):
     for n in range(1, 9):
-        print(f"{' '.join(bits.hex_words(slot_0(n))[:5])} ...  {tokenizer.decode(sentence[:n])}")
+        row = " ".join(bits.hex_words(slot_0(n))[:3])
+        print(f"{row} ...  {tokenizer.decode(sentence[:n])}")
 
 # %% [markdown]
 # Read down the columns. On the machine that built this page, what the model knows about "Yesterday" **does** depend on
@@ -236,7 +260,8 @@ x, w = torch.randn(32, 128), model.blocks[0].w_qkv
 
 def differing_words(ops):
     alone = ops.linear(x[:1], w)[0]
-    return [int((bits.words(ops.linear(x[:m], w)[0]) != bits.words(alone)).sum()) for m in sizes]
+    rows = [ops.linear(x[:m], w)[0] for m in sizes]
+    return [int((bits.words(row) != bits.words(alone)).sum()) for row in rows]
 
 
 sizes = list(range(1, 33))
@@ -244,7 +269,8 @@ with use_ops("stock") as ops:
     on_stock = differing_words(ops)
 with use_ops("fixed") as ops:
     on_fixed = differing_words(ops)
-figures.row_against_batch(sizes, {"stock": on_stock, "fixed order": on_fixed}, n_words=w.shape[1])
+lines = {"stock": on_stock, "fixed order": on_fixed}
+figures.row_against_batch(sizes, lines, n_words=w.shape[1])
 
 # %% [markdown]
 # The library picks its method by the shape of the call: one for a single row, another for a few, another for many. Each
@@ -275,7 +301,11 @@ def linear(x, w):
     return y
 
 
-moved = sum(not bits.equal(linear(x[i : i + 1], w)[0], linear(x, w)[i]) for i in range(32))
+together = linear(x, w)
+alone = [linear(x[i : i + 1], w)[0] for i in range(32)]
+moved = sum(
+    not bits.equal(a, b) for a, b in zip(alone, together, strict=True)
+)
 print("rows whose bytes depend on the batch:", moved)
 
 # %% [markdown]
@@ -287,7 +317,8 @@ print("rows whose bytes depend on the batch:", moved)
 
 # %%
 with use_ops("fixed") as ops:
-    print("C and the loop give the same bytes:", bits.equal(ops.linear(x, w), linear(x, w)))
+    same = bits.equal(ops.linear(x, w), linear(x, w))
+print("C and the loop give the same bytes:", same)
 
 # %% [markdown]
 # Nothing in the model changes; `use_ops` decides who adds. Fixed order is the default of this course, and now the fifty
@@ -297,11 +328,12 @@ with use_ops("fixed") as ops:
 with use_ops("fixed"):
     fixed = [both_ways(p.text, seed=1000 + i) for i, p in enumerate(prompts)]
 
-print(sum(cached[0] == full[0] for cached, full in fixed), "of", len(prompts), "prompts: the same tokens")
-count(fixed)
+count_tokens(fixed)
+count_rows(fixed)
 
 # %% mystnb={"image": {"alt": "The same heat map on fixed-order operations: every row of K and V, in every layer and slot, has the same bytes with a cache and without."}}
-figures.row_differences(ulps_by_row(fixed[which][0][1], fixed[which][1][1]), title='"Yesterday I", fixed order')
+(_, cached), (_, full) = fixed[which]
+figures.row_differences(ulps_by_row(cached, full), title="Fixed order")
 
 # %% [markdown]
 # Not closer: **equal**. The same cache, the same model, the same words. And because every operation used is one that
@@ -319,7 +351,9 @@ figures.row_differences(ulps_by_row(fixed[which][0][1], fixed[which][1][1]), tit
 def path_a():
     cache = KVCache.for_model(model)
     ids = tokenizer.encode("Yesterday I")
-    logits = model(torch.tensor([ids]), cache, last_only=True)  # prefill: slots 0 and 1
+    logits = model(
+        torch.tensor([ids]), cache, last_only=True
+    )  # prefill: slots 0 and 1
     ids.append(int(logits[0].argmax()))
     model(torch.tensor([ids[-1:]]), cache)  # decode: slot 2
     return ids, cache
@@ -334,7 +368,9 @@ def path_b(ids):
 
 ids, cache = path_a()
 k_full, v_full = path_b(ids)
-k_cached, v_cached = (np.stack([cache.read(layer)[pair][0].numpy() for layer in range(4)]) for pair in (0, 1))
+layers = [cache.read(layer) for layer in range(4)]  # (K, V) of each
+k_cached = np.stack([k[0].numpy() for k, _ in layers])  # (L, H_kv, S, d_h)
+v_cached = np.stack([v[0].numpy() for _, v in layers])
 
 print(tokenizer.decode(ids))
 for name, rows in (("cached", k_cached), ("recomputed", k_full)):
@@ -343,8 +379,9 @@ for name, rows in (("cached", k_cached), ("recomputed", k_full)):
         print(f"{name if i == 0 else '':<12}{' '.join(w_hex[i : i + 8])}")
 
 # %%
-print(bits.report(k_cached, k_full, ("cached K", "recomputed K"), ("layer", "head", "slot", "dim")))
-print(bits.report(v_cached, v_full, ("cached V", "recomputed V"), ("layer", "head", "slot", "dim")))
+axes = ("layer", "head", "slot", "dim")
+print(bits.report(k_cached, k_full, ("cached K", "recomputed K"), axes))
+print(bits.report(v_cached, v_full, ("cached V", "recomputed V"), axes))
 
 # %% [markdown]
 # Every layer, every head, all three slots. What the model knows about "Yesterday" does not depend on what came after.

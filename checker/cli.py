@@ -31,19 +31,19 @@ what they claim is recomputed here, and the report is kept in SUBMISSION/.checke
 
 \b
 Examples:
-  python -m checker                              how far am I?
-  python -m checker labs/02                      check everything
-  python -m checker labs/02 --only slots         check one task, and what it requires
-  python -m checker labs/02 --hint               the next hint for the first task not passed
-  python -m checker labs/02 --submission DIR     check work that lies elsewhere
-  python -m checker labs/02 --format json        the report as JSON (checker/report.schema.json)
+  python -m checker                            how far am I?
+  python -m checker labs/02                    check everything
+  python -m checker labs/02 --only slots       one task, and what it requires
+  python -m checker labs/02 --hint             the next hint
+  python -m checker labs/02 --submission DIR   work that lies elsewhere
+  python -m checker labs/02 --format json      checker/report.schema.json
 
 \b
 Exit codes:
   0  passed
   1  not passed, or not started
   2  the command was not understood
-  3  the submission cannot be read (not a folder, no permission, a link or a device, too large)
+  3  unreadable: not a folder, no permission, a link or device, too large
   4  integrity: a claim is better than its evidence
   5  the checker itself failed
 """
@@ -128,7 +128,7 @@ def command(
         click.echo(report.to_json(), nl=False)
     elif report.verdict == "not started":
         terminal.draw_not_started(lab, lab_dir, submission, out, again)
-    elif hint:
+    elif hint and not report.findings:
         _show_hint(lab, submission, report, list(only), again)
     else:
         terminal.draw(report, out, again, saved)

@@ -37,7 +37,7 @@ class Statement(Model):
 
 
 class Artifact(Model):
-    path: str = Field(pattern=r"^[\w.-]+(/[\w.-]+)*$")
+    path: str = Field(pattern=r"^\w[\w.-]*(/\w[\w.-]*)*$")
     kind: Literal["python", "json", "npz", "markdown"]
     max_bytes: int = Field(gt=0)
     min_words: int = Field(default=0, ge=0)

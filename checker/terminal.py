@@ -18,7 +18,7 @@ from rich.text import Text
 
 from checker.check import Progress as Tell
 from checker.faults import printable
-from checker.report import Finding, Replay, Report, TaskResult
+from checker.report import NOT_ASKED, Finding, Replay, Report, TaskResult
 from checker.spec import Lab
 
 MAX_SHOWN = 3  # findings of one task; report.json holds the others
@@ -58,6 +58,7 @@ def draw(report: Report, out: Console, command: str, saved: str | None) -> None:
             "Verdict: ",
             (verdict, VERDICTS[report.verdict]),
             f", {report.score.points} of {report.score.possible} points",
+            f" (asked for: {', '.join(report.only)})" if report.only else "",
         )
     )
     if report.verdict == "integrity":
@@ -69,9 +70,8 @@ def draw(report: Report, out: Console, command: str, saved: str | None) -> None:
 def draw_not_started(lab: Lab, lab_dir: Path, submission: Path, out: Console, command: str) -> None:
     """Two lines: what to do next."""
     scripts = " and ".join(a.path for a in lab.artifacts if a.kind == "python")
-    out.print(
-        f"Nothing is in {submission} yet. Copy the scripts of {lab_dir / 'starter'} there: {scripts}.", soft_wrap=True
-    )
+    starter = lab_dir / "starter"
+    out.print(f"Nothing is in {submission} yet. Copy the scripts of {starter} there: {scripts}.", soft_wrap=True)
     out.print(f"Then do their TODOs, run them, and check again: {command}", soft_wrap=True)
 
 
@@ -92,6 +92,8 @@ def _table(report: Report) -> Table:
     table.add_column("status", no_wrap=True)
     table.add_column("points", justify="right", no_wrap=True)
     for task in report.tasks:
+        if task.because == NOT_ASKED:
+            continue
         mark, style = MARKS[task.status]
         title = Text(task.title)
         for note in task.notes:
@@ -161,7 +163,7 @@ def _draw_evidence(report: Report, out: Console) -> None:
     lines += evidence.recomputed
     if evidence.stored_bytes != "not reached":
         because = f": {evidence.stored_bytes_because}" if evidence.stored_bytes_because else ""
-        lines.append(f"stored bytes {evidence.stored_bytes}{because}")
+        lines.append(f"stored bytes {evidence.stored_bytes} with those generated here{because}")
     if evidence.hidden_seed is not None:
         lines.append(f"hidden prompts: --hidden-seed {evidence.hidden_seed} draws the same again")
     if lines:

@@ -91,7 +91,7 @@ def _two_paths(arrays: dict[str, Array], file: str, prefix: str = "") -> Iterato
 
 
 def _against_truth(work: Work, arrays: dict[str, Array], file: str, prefix: str = "") -> Iterator[Finding]:
-    truth = work.recompute.slots()
+    truth = work.true_slots
     right, found = truth.tokens.tolist(), arrays["tokens"].tolist()
     if right != found:
         yield Finding(
@@ -135,7 +135,7 @@ def _manifest(work: Work, arrays: dict[str, Array]) -> Iterator[Finding]:
     right = {
         "results_summary.rows": (sum(mask.size for mask in masks), manifest.results_summary.rows),
         "results_summary.differing": (differing, manifest.results_summary.differing),
-        "config.decoded": (work.recompute.slots().decoded, manifest.config.decoded),
+        "config.decoded": (work.true_slots.decoded, manifest.config.decoded),
     }
     for where, (expected, found) in right.items():
         if expected == found:

@@ -53,7 +53,7 @@ def _hex_row(work: Work, text: str) -> Iterator[Finding]:
         return  # a statement of lab.toml asks for the line
     if not work.stored_bytes_comparable(WORKED):
         return  # written under another promise
-    right = bits.hex_words(work.recompute.slots().k[0, 0, 1])
+    right = bits.hex_words(work.true_slots.k[0, 0, 1])
     found = WORD.findall(match.group(1))[: 2 * len(right)]
     for i, name in enumerate(("cached", "recomputed")):
         part = found[i * len(right) : (i + 1) * len(right)]

@@ -1,0 +1,112 @@
+"""One reference submission a session, made by the lab's own solution; every other submission is a change to it.
+
+Running a student's scripts is what costs time, so the same script with the same arguments runs once a session: what
+it wrote is copied where a later check asks for it. `test_whole.py` checks without any of this.
+"""
+
+import hashlib
+import itertools
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from checker import cli, replay
+from checker.lab02.prompts import hidden_prompts
+from checker.report import Report
+
+ROOT = Path(__file__).parents[2]
+CORRECTNESS, WORKED = "22-cache-correctness", "22-yesterday-worked"
+PROPERTY_TEST, DUMP = f"{CORRECTNESS}/property_test.py", f"{WORKED}/dump.py"
+HIDDEN_SEED = 7
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory):
+    """What labs/02/solution hands in. Nobody writes to it."""
+    folder = tmp_path_factory.mktemp("reference")
+    command = [sys.executable, "labs/02/solution/run.py", "--out", str(folder)]
+    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+    return folder
+
+
+@pytest.fixture
+def submission(reference, tmp_path):
+    """A copy of the reference, to be changed."""
+    return Path(shutil.copytree(reference, tmp_path / "submission"))
+
+
+class Memory:
+    """Runs that were made already, and what they wrote."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.runs, self.numbers = folder, {}, itertools.count()  # two threads ask for runs
+
+    def key(self, copy: Path, script: str, arguments: list[str]) -> str:
+        """All that a run depends on: the Python files beside the script, and the contents of its arguments."""
+        parts = [script]
+        parts += [p.read_text() for p in sorted((copy / script).parent.rglob("*.py"))]
+        parts += [Path(a).read_text() if a.endswith(".json") else a for a in arguments]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    def keep(self, key: str, run: replay.Run) -> None:
+        kept = self.folder / str(next(self.numbers))
+        shutil.copytree(run.out, kept, symlinks=True)
+        self.runs[key] = replace(run, out=kept)
+
+
+@pytest.fixture(scope="session")
+def memory(reference, tmp_path_factory):
+    known = Memory(tmp_path_factory.mktemp("runs"))
+    for script in (PROPERTY_TEST, DUMP):  # the reference was made by running its scripts: that is their first run
+        run = replay.Run(script, [], (reference / script).parent, "finished", 0, 1.0, "")
+        known.keep(known.key(reference, script, []), run)
+    return known
+
+
+@pytest.fixture
+def check(memory, monkeypatch, capsys):
+    """check(submission, *options) -> (exit code, the report), with runs remembered."""
+    run_script = replay.run_script
+
+    def remembered(copy, script, out, arguments, home, timeout):
+        key = memory.key(copy, script, arguments)
+        if key in memory.runs:
+            run = memory.runs[key]
+            shutil.copytree(run.out, out, symlinks=True)
+            return replace(run, out=out)
+        run = run_script(copy, script, out, arguments, home, timeout)
+        memory.keep(key, run)
+        return run
+
+    monkeypatch.setattr(replay, "run_script", remembered)
+    monkeypatch.chdir(ROOT)
+
+    def check(submission, *options):
+        arguments = ["labs/02", "--submission", str(submission), "--hidden-seed", str(HIDDEN_SEED), *options]
+        code = cli.main([*arguments, "--format", "json"])
+        out, err = capsys.readouterr()
+        assert code in (0, 1, 3, 4), f"exit code {code}: {err}"
+        return code, Report.model_validate_json(out)
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def lab_answers(reference):
+    """results.json of the reference, as a document."""
+    return json.loads((reference / CORRECTNESS / "results.json").read_text())
+
+
+@pytest.fixture
+def hidden_answers(check, memory, reference, tmp_path):
+    """What the reference's script writes for the hidden prompts, as a document."""
+    check(reference, "--only", "property")
+    prompts = tmp_path / "hidden.json"
+    prompts.write_text(json.dumps([ask.to_json() for ask in hidden_prompts(HIDDEN_SEED)]))
+    run = memory.runs[memory.key(reference, PROPERTY_TEST, ["--prompts", str(prompts), "--no-extended"])]
+    return json.loads((run.out / "results.json").read_text())

@@ -1,0 +1,104 @@
+"""A student's script, run again: in its own folder, with little, and never longer than its time."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from checker.replay import TAIL, run_script
+
+SCRIPT = "folder/script.py"
+
+
+@pytest.fixture
+def run(tmp_path):
+    def run(text, *arguments, timeout=20.0):
+        path = tmp_path / "copy" / SCRIPT
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+        (tmp_path / "home").mkdir()
+        return run_script(tmp_path / "copy", SCRIPT, tmp_path / "out", list(arguments), tmp_path / "home", timeout)
+
+    return run
+
+
+def is_alive(pid):
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        return not Path("/proc/self").exists()
+    return state != "Z"
+
+
+def wait_until_gone(pid):
+    for _ in range(100):
+        if not is_alive(pid):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+LOOK = """
+import json, os, sys
+out = sys.argv[sys.argv.index("--out") + 1]
+json.dump({"argv": sys.argv, "cwd": os.getcwd(), "env": dict(os.environ), "stdin": sys.stdin.read()},
+          open(out + "/seen.json", "w"))
+"""
+
+
+def test_it_runs_in_its_own_folder_with_little(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("SECRET_TOKEN", "x")
+    result = run(LOOK, "--no-extended")
+    seen = json.loads((result.out / "seen.json").read_text())
+    assert seen["argv"] == ["script.py", "--out", str(tmp_path / "out"), "--no-extended"]
+    assert Path(seen["cwd"]).resolve() == (tmp_path / "copy" / "folder").resolve()
+    assert seen["stdin"] == ""
+    assert seen["env"]["OMP_NUM_THREADS"] == "1"
+    assert seen["env"]["HOME"] == str(tmp_path / "home")
+    assert "SECRET_TOKEN" not in seen["env"]
+
+
+def test_exit_code_and_output_are_noted(run):
+    result = run("import sys; print('all passed'); sys.exit(3)")
+    assert (result.outcome, result.exit_code, result.output_tail) == ("finished", 3, "all passed\n")
+
+
+def test_output_is_kept_to_its_tail(run):
+    result = run("print('x' * 5_000_000 + 'end')")
+    assert len(result.output_tail) == TAIL
+    assert result.output_tail.endswith("end\n")
+
+
+def test_a_script_that_does_not_end_is_stopped_with_what_it_started(run):
+    text = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print(child.pid, flush=True)
+time.sleep(600)
+"""
+    result = run(text, timeout=2.0)
+    assert (result.outcome, result.exit_code) == ("timed out", None)
+    assert wait_until_gone(int(result.output_tail))
+
+
+def test_what_it_leaves_running_is_stopped_too(run):
+    text = """
+import subprocess, sys
+print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).pid)
+"""
+    result = run(text)
+    assert result.outcome == "finished"
+    assert result.seconds < 20
+    assert wait_until_gone(int(result.output_tail))
+
+
+def test_a_missing_script_is_said_to_be(tmp_path):
+    result = run_script(tmp_path, SCRIPT, tmp_path / "out", [], tmp_path, 1.0)
+    assert (result.outcome, result.exit_code) == ("missing", None)
