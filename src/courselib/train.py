@@ -136,7 +136,7 @@ def main(out: Path, steps: int, seed: int, sentences: int) -> None:
         },
         "training": {"steps": steps, "batch": BATCH, "window": WINDOW, "seed": seed, "seconds": round(seconds)},
         "loss": {"train": round(curve[-1][1], 4), "held_out": round(curve[-1][2], 4), "unit": "nats a token"},
-        "grammaticality": {"agreeing": agreeing, "sentences": judged, "share": round(agreeing / judged, 4)},
+        "grammaticality": {"agreeing": agreeing, "sentences": judged, "share": round(agreeing / max(judged, 1), 4)},
         "tense_preference": {prompt: tense_preference(model, grammar, prompt) for prompt in PROBES},
         "versions": {"torch": torch.__version__.split("+")[0]},
         "date": date.today().isoformat(),

@@ -46,6 +46,13 @@ def test_zeros_of_two_signs_differ_and_a_nan_equals_itself(dtype: torch.dtype) -
     assert bits.equal(torch.tensor([NAN, INF], dtype=dtype), torch.tensor([NAN, INF], dtype=dtype))
 
 
+def test_the_same_words_of_another_dtype_differ() -> None:
+    for a, b in [(torch.float32, torch.int32), (torch.float16, torch.bfloat16), (torch.bool, torch.uint8)]:
+        x, y = torch.zeros(3, dtype=a), torch.zeros(3, dtype=b)
+        assert bits.hex_words(x) == bits.hex_words(y)
+        assert not bits.equal(x, y)
+
+
 def test_a_nan_is_its_payload() -> None:
     quiet, other, negative = from_words(0x7FC00000), from_words(0x7FC00001), from_words(0xFFC00000)
     assert bits.equal(quiet, quiet.copy())

@@ -132,7 +132,7 @@ def of_shape(*shape: int) -> Callable[[KVCache], None]:
 @pytest.mark.parametrize(
     ("mistake", "error", "says"),
     [
-        (appending(rows(5), rows(5)), ValueError, "sequence 0 holds 5 slots and gets 5 more, the cache has room for 8"),
+        (appending(rows(5), rows(5)), ValueError, "sequence 0 holds 5 slots and gets 5 more; there is room for 8"),
         (appending(rows(5), rows(5), [1, 5, 2]), ValueError, "sequence 1 holds 4 slots and gets 5 more"),
         (of_shape(1, 2, 2, 4), ValueError, r"takes k \(3, 2, T, 4\), got \(1, 2, 2, 4\)"),
         (of_shape(3, 4, 2, 4), ValueError, r"got \(3, 4, 2, 4\)"),

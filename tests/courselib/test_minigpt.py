@@ -159,7 +159,7 @@ def test_a_sequence_too_long_is_refused_before_anything_is_written() -> None:
         model(ids(1, 2), kv)
     assert kv.lengths == [3]
     kv = KVCache.for_model(model, max_slots=2)
-    with pytest.raises(ValueError, match="sequence 0 holds 0 slots and gets 3 more, the cache has room for 2"):
+    with pytest.raises(ValueError, match="sequence 0 holds 0 slots and gets 3 more; there is room for 2"):
         model(ids(1, 3), kv)
     assert not kv.data.any()
 
