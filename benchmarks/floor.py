@@ -1,10 +1,10 @@
 """How far decode is from what the machine could do: the same step, with less and less in it.
 
-A decoded token has to read every weight and each earlier K and V row once, and to do one multiplication and one addition for
-each number read (weights serve all sequences of a batch at once; rows do not). Two loops in C (floor.c) do only that
-much reading, and only that much arithmetic, on one thread: no program that decodes step by step can be faster than either.
-Between them and the whole step stand the matrix products alone. What is left over is attention, the small operations
-and above all Python, which costs the same however small the model is.
+A step must read every weight once, whatever the batch, and each sequence's earlier K and V rows; and for each weight it
+must multiply and add once a sequence, for each number of a row once for every query head that shares it. Two loops in
+C (floor.c) do that much reading and nothing else, and that much arithmetic and nothing else, on one thread and over a
+buffer of that very size. Between them and the whole step stand the matrix products alone. The rest is attention, the
+small operations, and what Python takes to call them all.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,7 +25,7 @@ from courselib.kernels.cpu import fixed_c
 from courselib.kernels.cpu.build import FLAGS, NoCompilerError, find_compiler
 from courselib.minigpt import MiniGPT
 
-from .race import Tick, race
+from .race import Peers, Tick, race
 from .schema import Row
 
 STEPS = 256
@@ -41,11 +42,10 @@ def run(model: MiniGPT, batch: int, rounds: int, tick: Tick) -> Row:
     held = STEPS // 2  # slots a sequence holds, on average over the steps
     in_rows = batch * held * c.n_layers * 2 * c.n_kv_heads * c.head_dim  # numbers in the K and V rows that are read
     in_weights = sum(w.numel() for w in weights)
-    # A query head multiplies each K row and each V row that it shares with H / H_kv - 1 others.
     multiply_adds = batch * in_weights + in_rows * (c.n_heads // c.n_kv_heads)
     numbers = torch.zeros(in_weights + in_rows)
     inputs = [torch.randn(batch, w.shape[0]) for w in weights]
-    peers = {
+    peers: Peers = {
         "whole step": partial(_steps, model, batch),
         "matrix products alone": partial(_products, inputs, weights),
         "reading alone": partial(library.read_floats, numbers.data_ptr(), numbers.numel(), STEPS),
@@ -54,7 +54,15 @@ def run(model: MiniGPT, batch: int, rounds: int, tick: Tick) -> Row:
     settings: dict[str, int | str] = {
         "B": batch, "threads": 1, "bytes read": 4 * numbers.numel(), "multiply-adds": multiply_adds,
     }  # fmt: skip
-    return race(f"one decode step, B={batch}", peers, rounds, settings, STEPS, "steps/s", tick)
+    return race("one decode step", peers, rounds, settings, STEPS, "steps/s", tick)
+
+
+def rates(row: Row) -> str:
+    """The speeds behind a row's limits, as a sentence."""
+    size, operations = (float(row.settings[name]) for name in ("bytes read", "multiply-adds"))
+    read = size * row.values["reading alone"].median / 1e9
+    computed = operations * row.values["arithmetic alone"].median / 1e9
+    return f"one thread reads {read:.0f} GB/s of a {size / 1e6:.1f} MB buffer and does {computed:.0f} G multiply-adds/s"
 
 
 def build() -> ctypes.CDLL:
@@ -81,7 +89,8 @@ def build() -> ctypes.CDLL:
 
 def products(model: MiniGPT) -> list[Tensor]:
     """Every matrix (in, out) that a step multiplies by, in order."""
-    layers = [w for block in model.blocks for w in (block.w_qkv, block.w_o, block.w_up, block.w_down)]
+    blocks: Any = model.blocks  # for mypy they are no more than modules
+    layers = [w for block in blocks for w in (block.w_qkv, block.w_o, block.w_up, block.w_down)]
     return [*layers, model.embed.t() if model.head is None else model.head]
 
 

@@ -40,9 +40,10 @@ def llama(model: MiniGPT) -> Any:
 
 def _state(model: MiniGPT) -> dict[str, Tensor]:
     c = model.config
-    state = {"model.embed_tokens.weight": model.embed, "model.norm.weight": model.norm}
+    blocks: Any = model.blocks  # for mypy they are no more than modules
+    state: dict[str, Tensor] = {"model.embed_tokens.weight": model.embed, "model.norm.weight": model.norm}
     state["lm_head.weight"] = model.embed if model.head is None else model.head.t()
-    for i, block in enumerate(model.blocks):
+    for i, block in enumerate(blocks):
         q, k, v = block.w_qkv.split([c.dim, c.n_kv_heads * c.head_dim, c.n_kv_heads * c.head_dim], dim=1)
         gate, up = block.w_up.chunk(2, dim=1)
         layer = {"self_attn.q_proj": q, "self_attn.k_proj": k, "self_attn.v_proj": v, "self_attn.o_proj": block.w_o}

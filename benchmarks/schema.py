@@ -91,7 +91,7 @@ class Tally(Strict):
 
 
 class Count(Strict):
-    """Byte comparisons of one way of computing with its reference, on one peer, by what was compared ("K rows", ...)."""
+    """Byte comparisons of one way of computing with its reference, on one peer, by kind of row ("K rows", ...)."""
 
     name: str
     peer: str

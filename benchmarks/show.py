@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from .schema import Count, Measured, Result, Row, Tally
+from .schema import Count, Result, Row, Tally
 
 
 def show(result: Result, out: Console) -> None:
@@ -19,73 +19,48 @@ def show(result: Result, out: Console) -> None:
         out.print(_timed(row))
     if result.counts:
         out.print(_counted(result.counts))
-        out.print(_totals(result.counts))
     for note in result.notes:
         out.print(f"Note: {note}", soft_wrap=True)
 
 
 def _timed(row: Row) -> Table:
-    settings = ", ".join(
-        f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}" for name, value in row.settings.items()
-    )
     lead, *_ = row.values
-    table = Table(title=f"{row.name} ({settings}), {row.unit}", title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("")
-    for column in ("median", "quartiles", f"{lead} / this"):
-        table.add_column(column, justify="right")
+    table = _table(f"{row.name}, {row.unit}: {_settings(row)}", ["median", "quartiles", f"{lead} / this"])
     for peer, value in row.values.items():
         ratio = row.ratios.get(f"{lead} / {peer}")
-        table.add_row(peer, _number(value.median), _spread(value), "" if ratio is None else f"{ratio.median:.3g}")
+        spread = f"{_number(value.low)} to {_number(value.high)}"
+        table.add_row(peer, _number(value.median), spread, "" if ratio is None else f"{ratio.median:.3g}")
     return table
 
 
 def _counted(counts: list[Count]) -> Table:
-    """What was compared, a line for each way; a column for each peer and settings; all kinds of rows together."""
-    columns = list(dict.fromkeys((c.peer, _settings(c)) for c in counts))
-    table = Table(title="Rows that differ, of rows compared", title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("")
-    for peer, settings in columns:
-        table.add_column(f"{peer}\n{settings}", justify="right")
-    for name in dict.fromkeys(c.name for c in counts):
-        cells = {(c.peer, _settings(c)): _sum(list(c.tallies.values())) for c in counts if c.name == name}
-        table.add_row(name, *(_of(cells[column]) if column in cells else "" for column in columns))
-    return table
-
-
-def _totals(counts: list[Count]) -> Table:
-    """The same by kind of row: a column for each peer."""
+    """One table three times: by way, by settings, by kind of row; a column for each peer."""
     peers = list(dict.fromkeys(c.peer for c in counts))
-    table = Table(title="The same by what was compared", title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("")
-    for peer in peers:
-        table.add_column(peer, justify="right")
-    kinds = list(dict.fromkeys(kind for c in counts for kind in c.tallies))
-    for kind in kinds:
-        table.add_row(kind, *(_of(_sum([c.tallies[kind] for c in counts if c.peer == peer])) for peer in peers))
-    table.add_section()
-    table.add_row(
-        "all", *(_of(_sum([t for c in counts if c.peer == peer for t in c.tallies.values()])) for peer in peers)
-    )
+    table = _table("rows that differ, of rows compared", peers)
+    for by in (lambda c, kind: c.name, lambda c, kind: _settings(c), lambda c, kind: kind, lambda c, kind: "all"):
+        cells: dict[str, dict[str, Tally]] = {}
+        for c in counts:
+            for kind, tally in c.tallies.items():
+                line = cells.setdefault(by(c, kind), {})
+                line[c.peer] = line[c.peer] + tally if c.peer in line else tally
+        for name, line in cells.items():
+            table.add_row(name, *(f"{t.differing:,} of {t.compared:,}" if (t := line.get(p)) else "" for p in peers))
+        table.add_section()
     return table
 
 
-def _settings(count: Count) -> str:
-    return ", ".join(f"{name} {value}" for name, value in count.settings.items())
+def _table(title: str, columns: list[str]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table.add_column("")
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table
 
 
-def _sum(tallies: list[Tally]) -> Tally:
-    total = tallies[0]
-    for tally in tallies[1:]:
-        total += tally
-    return total
-
-
-def _of(tally: Tally) -> str:
-    return f"{tally.differing:,} of {tally.compared:,}"
-
-
-def _spread(value: Measured) -> str:
-    return f"{_number(value.low)} to {_number(value.high)}"
+def _settings(x: Row | Count) -> str:
+    return ", ".join(
+        f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}" for name, value in x.settings.items()
+    )
 
 
 def _number(x: float) -> str:

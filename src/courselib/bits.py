@@ -99,13 +99,14 @@ def report(a: Any, b: Any, names: tuple[str, str] = ("a", "b"), axes: Sequence[s
         return f"{names[0]} and {names[1]} are equal: {words(a).size} of {words(a).size} words"
     labels = list(axes) + [f"axis {i}" for i in range(len(axes), len(first.index))]
     where = ", ".join(f"{label} {i}" for label, i in zip(labels, first.index, strict=False)) or "the one element"
-    width = max(len(name) for name in names)
-    apart = "" if first.ulps is None else f"\n  apart    {first.ulps} ULP"
-    return (
-        f"{names[0]} and {names[1]} differ in {first.n_different} of {first.n_total} words; the first is at {where}:\n"
-        f"  {names[0]:<{width}}  0x{first.hex_a}  {first.value_a!r}\n"
-        f"  {names[1]:<{width}}  0x{first.hex_b}  {first.value_b!r}{apart}"
-    )
+    lines = [
+        (names[0], f"0x{first.hex_a}  {first.value_a!r}"),
+        (names[1], f"0x{first.hex_b}  {first.value_b!r}"),
+        *([] if first.ulps is None else [("apart", f"{first.ulps} ULP")]),
+    ]
+    width = max(len(name) for name, _ in lines)
+    head = f"{names[0]} and {names[1]} differ in {first.n_different} of {first.n_total} words; the first is at {where}:"
+    return "\n".join([head, *(f"  {name:<{width}}  {line}" for name, line in lines)])
 
 
 def _number_line(w: np.ndarray) -> np.ndarray:

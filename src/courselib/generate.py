@@ -48,7 +48,8 @@ def generate(
     prefill_chunk: feed the prompt in pieces of at most this many tokens (with a cache).
     padding: the side on which a batch's shorter prompts are filled up, "right" or "left".
     model, tokenizer: the shipped MiniGPT and its WordTokenizer by default.
-    Raises ValueError for an empty prompt, ids outside the vocabulary, or a sequence longer than the model's max_slots.
+    Raises ValueError for an empty prompt, ids outside the vocabulary, a sequence longer than the model's max_slots, or
+        logits that are NaN.
     """
     model = load_minigpt() if model is None else model
     single, prompts = _as_batch(prompt, tokenizer, model.config.vocab_size)
@@ -110,14 +111,25 @@ def _forward(
 
 def _choose(logits: torch.Tensor, temperature: float, top_k: int | None, rng: random.Random) -> int:
     """One token from logits (V,). `random.random()` is the one stream that Python promises to keep between versions."""
+    best = int(np.argmax(logits.numpy()))  # the first of several largest; a NaN counts as largest
+    if logits[best].isnan():
+        raise ValueError(f"the model gave NaN as the logit of token {best}: there is nothing to choose from")
     if temperature == 0:
-        return int(np.argmax(logits.numpy()))  # the first of several largest
-    ids = np.arange(len(logits))
-    if top_k is not None and top_k < len(ids):
-        ids = np.sort(np.argsort(-logits.numpy(), kind="stable")[:top_k])
-    p = current_ops().softmax(logits[ids] / temperature).numpy()
-    edges = np.cumsum(p, dtype=np.float64)  # one addition after another, in id order
-    return int(ids[min(np.searchsorted(edges, rng.random() * edges[-1], side="right"), len(ids) - 1)])
+        return best
+    p = current_ops().softmax(_top((logits - logits[best]) / temperature, top_k))  # none above 0: nothing overflows
+    edges = np.cumsum(p.numpy(), dtype=np.float64)  # one addition after another, in id order
+    drawn = min(rng.random() * edges[-1], np.nextafter(edges[-1], 0))  # the product may round up to the whole
+    return int(np.searchsorted(edges, drawn, side="right"))
+
+
+def _top(logits: torch.Tensor, k: int | None) -> torch.Tensor:
+    """The k largest logits (of equal ones, those of the lowest ids) as they are, all others -inf."""
+    if k is None or k >= len(logits):
+        return logits
+    kept = torch.full_like(logits, -torch.inf)
+    ids = np.argsort(-logits.numpy(), kind="stable")[:k].copy()
+    kept[ids] = logits[ids]
+    return kept
 
 
 def _seeds(seed: int | Sequence[int] | None, B: int) -> list[int]:

@@ -28,7 +28,8 @@ class KVCache:
 
     The model appends each layer's rows as it computes them; nobody else writes. A cursor per sequence (kept by each
     layer, since a layer is appended to before the next one runs) says where the next row goes; slots from the cursor
-    on hold nothing of meaning. K is stored rotated (after RoPE), at the position that its slot gives it.
+    on hold nothing of meaning. K is stored rotated (after RoPE), at the position that its slot gives it. Where a batch
+    was padded on the left, `first` holds the slot of each sequence's first real token, and positions count from there.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class KVCache:
             raise ValueError(f"every dimension must be at least 1, got (L, 2, B, H_kv, max_slots, d_h) = {shape}")
         self.data = torch.zeros(shape, dtype=dtype, device=device)
         self.max_slots = max_slots
-        self.first = [0] * batch  # the slot of each sequence's first token: `generate` says where left padding ends
+        self.first = [0] * batch
         self._cursors = [[0] * batch for _ in range(n_layers)]
         self._rows = [(pair[0], pair[1]) for pair in self.data]  # views: (K, V) of a layer, each (B, H_kv, slots, d_h)
 

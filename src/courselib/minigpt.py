@@ -88,8 +88,9 @@ class Block(nn.Module):
         B, T, _ = x.shape
         qkv = ops.linear(ops.rms_norm(x, self.attn_norm, c.norm_eps), self.w_qkv)  # (B, T, (H + 2 H_kv) d_h)
         qkv = qkv.view(B, T, -1, c.head_dim).transpose(1, 2)  # (B, H + 2 H_kv, T, d_h)
-        q, k, v = qkv.split([c.n_heads, c.n_kv_heads, c.n_kv_heads], dim=1)  # (B, H, T, d_h), twice (B, H_kv, T, d_h)
-        q, k = ops.rope(q, step.cos, step.sin), ops.rope(k, step.cos, step.sin)
+        qk, v = qkv.split([c.n_heads + c.n_kv_heads, c.n_kv_heads], dim=1)  # v (B, H_kv, T, d_h)
+        qk = ops.rope(qk, step.cos, step.sin)
+        q, k = qk.split([c.n_heads, c.n_kv_heads], dim=1)  # (B, H, T, d_h), (B, H_kv, T, d_h)
         if step.cache is not None:
             # The new rows go in first, then attention reads all: a token sees itself exactly once.
             step.cache.append(self.layer, k, v, step.count)
@@ -157,11 +158,11 @@ class MiniGPT(nn.Module):
         for block in self.blocks:
             x = block(x, step)
         if last_only:
-            x = x[range(B), [n - 1 for n in step.count]]  # (B, D)
+            x = step.last(x)  # (B, D)
         ops = current_ops()
         x = ops.rms_norm(x, self.norm, self.config.norm_eps)
         logits = ops.linear(x, self.embed.t() if self.head is None else self.head)  # (B, T, V) or (B, V)
-        step.record(None, logits=logits if last_only else logits[range(B), [n - 1 for n in step.count]])
+        step.record(None, logits=logits if last_only else step.last(logits))
         return logits
 
 
@@ -177,11 +178,17 @@ class Step:
         if held > model.config.max_slots:
             raise ValueError(f"the sequence needs {held} slots, the model has positions for {model.config.max_slots}")
         # A token's position counts from its sequence's own first token; padding sits at 0 and is never looked at.
-        start = torch.tensor([p - f for p, f in zip(past, first, strict=True)], device=model.cos.device)
-        positions = (start[:, None] + torch.arange(T, device=start.device)).clamp_(0, model.config.max_slots - 1)
+        end = model.config.max_slots - 1
+        rows = [[min(max(p - f + t, 0), end) for t in range(T)] for p, f in zip(past, first, strict=True)]
+        positions = torch.tensor(rows, device=model.cos.device)  # (B, T)
         self.cos, self.sin = model.cos[positions], model.sin[positions]  # (B, T, d_h / 2)
         if trace is not None:
             trace.begin(past, first, count)
+
+    def last(self, x: Tensor) -> Tensor:
+        """Each sequence's last real row: x (B, T, ...) -> (B, ...)."""
+        B, T = x.shape[:2]
+        return x[:, -1] if min(self.count) == T else x[range(B), [n - 1 for n in self.count]]
 
     def record(self, layer: int | None, **tensors: Tensor) -> None:
         """Hand what was computed to the trace, if there is one."""

@@ -35,7 +35,7 @@ def case_of(ask, truth, **changes):
 
 @pytest.fixture(scope="module")
 def truth():
-    return recompute.truths([ASK], lambda: None)[0]
+    return recompute.truths([ASK], lambda n: None)[0]
 
 
 def judged(truth, submitted, replayed, known=False):
@@ -59,7 +59,7 @@ def test_a_seed_handed_to_generate_is_as_good(truth):
 
 
 def test_a_real_run_with_another_seed_is_a_mistake_and_no_forgery(truth):
-    elsewhere = recompute.truths([Ask(ASK.id, ASK.prompt, ASK.kind, 42)], lambda: None)[0]
+    elsewhere = recompute.truths([Ask(ASK.id, ASK.prompt, ASK.kind, 42)], lambda n: None)[0]
     mistaken = case_of(ASK, elsewhere)
     assert judged(truth, mistaken, mistaken) == [("mismatch", "results.json")]
     assert judged(truth, None, mistaken) == [("mismatch", "test.py")]
@@ -113,4 +113,4 @@ def test_an_installation_that_breaks_its_promise_is_the_checker_s_fault(monkeypa
 
     monkeypatch.setattr(recompute, "generate", broken)
     with pytest.raises(recompute.PromiseBrokenError, match="tokens of"):
-        recompute.truths([Ask("x", "Yesterday I", "adverbial", 5)], lambda: None)
+        recompute.truths([Ask("x", "Yesterday I", "adverbial", 5)], lambda n: None)

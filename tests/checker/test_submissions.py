@@ -143,10 +143,17 @@ def test_a_report_of_another_s_weights_is_recomputed_and_not_compared(check, sub
             "extended.batch[2].k.cached",
             None,
         ),
+        (
+            lambda d: d["extended"]["warm"]["v"].update(uncached=FAKE),
+            "extended",
+            "extended.warm.v.differing",
+            "at least 1",
+        ),
     ],
     ids=[
         "tokens", "digest of K", "digest of logits", "summary", "hidden divergence", "hidden difference",
         "summary of stock", "extended", "one row of the batch",
+        "hidden difference, extended",
     ],
 )  # fmt: skip
 def test_a_claim_that_nothing_bears_out(check, submission, change, task, where, expected):
@@ -281,11 +288,13 @@ def test_a_file_that_is_older_than_the_mended_script(check, submission):
     assert found.where == "runs.fixed.cases[3].k.differing"
 
 
-def test_a_script_that_tallies_wrong(check, submission, lab_answers):
+def test_a_script_that_tallies_wrong(check, submission, lab_answers, hidden_answers):
+    wrong_too = hidden_answers
+    wrong_too["runs"]["stock"]["summary"].update(bytes_passed=10, bytes_failed=0)
     wrong = copy.deepcopy(lab_answers)
     wrong["runs"]["stock"]["summary"].update(bytes_passed=50, bytes_failed=0)
     (submission / RESULTS).write_text(json.dumps(wrong))
-    (submission / PROPERTY_TEST).write_text(script_that_writes(wrong))
+    (submission / PROPERTY_TEST).write_text(script_that_writes(wrong, wrong_too))
     found = refused_without_accusation(check, submission, "results")
     assert [f.where for f in found] == ["runs.stock.summary.bytes_passed", "runs.stock.summary.bytes_failed"]
 
@@ -332,6 +341,9 @@ def test_a_manifest_that_is_older_than_the_results(check, submission):
         (RESULTS, lambda d: d["runs"]["fixed"]["summary"].update(bytes_passed=3), "results",
          "runs.fixed.summary.bytes_passed"),
         (RESULTS, lambda d: d.update(extended=None), "extended", "extended"),
+        (RESULTS, lambda d: d["extended"]["warm"].update(seed=1), "extended", "extended.warm.seed"),
+        (RESULTS, lambda d: [t.pop() for t in (d["extended"]["long"]["tokens"][p] for p in ("cached", "uncached"))],
+         "extended", "extended.long.tokens.cached"),
         (MANIFEST, lambda d: d.update(date="2025-02-30"), "manifest", "date"),
         (MANIFEST, lambda d: d["config"].update(temperature=0.5), "manifest", "config.temperature"),
         (MANIFEST, lambda d: d["config"].update(prompt_len_range={"min": 8, "max": 32, "unit": "tokens"}), "manifest",
@@ -507,3 +519,11 @@ def test_a_folder_that_is_a_link_is_not_entered(check, submission, tmp_path):
     link_out(submission / WORKED, tmp_path)
     code, report = check(submission, "--only", "slots")
     assert (code, the_finding(report, "slots").kind) == (3, "unreadable")
+
+
+def test_a_submission_too_large_to_be_copied_is_not_run(check, submission):
+    huge_file = submission / "data.bin"
+    huge_file.touch()
+    huge(huge_file, None)
+    code, report = check(submission, "--only", "dump")
+    assert (code, the_finding(report, "dump").file) == (3, "data.bin")

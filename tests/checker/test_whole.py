@@ -1,9 +1,12 @@
 """The whole check, as a person runs it: the solution passes, the starter fails, and nothing is remembered."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -32,3 +35,26 @@ def test_the_starter_fails_and_is_accused_of_nothing(tmp_path):
     code, report, err = checked(tmp_path)
     assert (code, report["verdict"], report["score"]["points"]) == (1, "not passed", 0), err
     assert all(t["findings"] for t in report["tasks"] if t["status"] == "failed")
+
+
+def test_an_interrupted_check_leaves_nothing_running(submission, tmp_path):
+    note = tmp_path / "pid"
+    endless = f"import os, time; open({str(note)!r}, 'w').write(str(os.getpid()) + chr(10)); time.sleep(600)"
+    (submission / CORRECTNESS / "property_test.py").write_text(endless)
+    command = [sys.executable, "-m", "checker", "labs/02", "--submission", str(submission), "--only", "property"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as checker:
+        while not (note.exists() and note.read_text().endswith("\n")):
+            assert checker.poll() is None, checker.stderr.read()
+            time.sleep(0.1)
+        checker.send_signal(signal.SIGINT)
+        _, err = checker.communicate(timeout=60)
+    assert checker.returncode == 130
+    assert err.strip() == "checker: interrupted"
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            os.kill(int(note.read_text()), 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    raise AssertionError("the student's script still runs")

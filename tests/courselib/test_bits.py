@@ -199,7 +199,7 @@ def test_the_report_of_a_difference() -> None:
         "cached and full differ in 1 of 6 words; the first is at slot 1, dim 2:\n"
         "  cached  0x3f800000  1.0\n"
         "  full    0x3f800001  1.0000001192092896\n"
-        "  apart    1 ULP"
+        "  apart   1 ULP"
     )
     assert "the first is at slot 1, axis 1 2:" in bits.report(a, b, axes=("slot",))
     assert "the first is at the one element:" in bits.report(a[1, 2], b[1, 2])

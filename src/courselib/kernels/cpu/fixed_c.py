@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import math
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
@@ -204,6 +205,10 @@ def _ints(values: tuple[int, ...]) -> ctypes.Array[ctypes.c_int64]:
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="courselib")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a child inherits the pool, but not its threads
 
 
 def _share(n: int, work: int, kernel: Callable[[int, int], int | None]) -> None:

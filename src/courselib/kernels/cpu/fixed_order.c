@@ -17,7 +17,8 @@
  *
  * What keeps the promise: every operation is one IEEE operation (+ - * / sqrt, compare), rounded once. The build
  * forbids fusing a multiply with an add (-ffp-contract=off) and has no fast-math, so a vector lane does what a
- * scalar would. libm is not called: exp and log are below. Bits of a NaN are not promised, as IEEE does not.
+ * scalar would. libm is not called: exp and log are below. Bits of a NaN are not promised, as IEEE does not; nor is
+ * anything that comes near a subnormal once a program has told its processor to flush those to zero.
  */
 #include <stdint.h>
 #include <stdlib.h>
