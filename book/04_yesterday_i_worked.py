@@ -233,8 +233,16 @@ with use_ops("stock"):
 
 # %% [markdown]
 # Read down the columns. On the machine that built this page, what the model knows about "Yesterday" **does** depend on
-# how many words come after it. There is no leak in the mask: change a later word, and nothing moves. Add one, and at
-# some lengths everything does.
+# how many words come after it. Is it a leak, then, a mask that lets it look ahead? Keep eight words, and change the last:
+
+# %% tags=["nbval-ignore-output"]
+with use_ops("stock"):
+    before = slot_0(8)
+    sentence[7] = tokenizer.encode("now")[0]
+    print(bits.report(before, slot_0(8), ("tomorrow", "now"), ("dim",)))
+
+# %% [markdown]
+# No leak. *Which* words come later does not matter; *how many* does.
 #
 # ## Find the first one
 #
