@@ -33,7 +33,7 @@ Progress = Callable[[str, float], None]  # what is being done, and how much of i
 @dataclass(frozen=True)
 class Options:
     hidden_seed: int | None = None  # None: drawn afresh
-    timeout: float = 300.0  # seconds for one run of a student's script
+    timeout: float | None = None  # seconds for one run of a student's script; None: what the lab deems ample
     progress: Progress = field(default=lambda what, share: None)
 
 

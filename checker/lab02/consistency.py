@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from checker.faults import show
 from checker.lab02.prompts import Ask, extended_prompts, n_tokens
-from checker.lab02.schemas import MAX_NEW_TOKENS, Case, FixedRun, Results, Rows, StockRun, Summary
+from checker.lab02.schemas import MAX_NEW_TOKENS, Case, Extended, FixedRun, Results, Rows, StockRun, Summary
 
 LONG = 256
 
@@ -26,16 +26,22 @@ class Contradiction:
 
 
 def contradictions(results: Results, asked: Sequence[Ask]) -> Iterator[Contradiction]:
-    """Every place where ``results``, made for the prompts ``asked``, contradicts itself or what was asked."""
+    """Every place where the runs, made for the prompts ``asked``, contradict themselves or what was asked."""
     for name, run in (("fixed", results.runs.fixed), ("stock", results.runs.stock)):
         if run is not None:
             yield from _run(f"runs.{name}", run, asked)
-    if results.extended is not None:
-        extended = results.extended
-        cases = [extended.long, *extended.batch, extended.warm]
-        places = ["long", *(f"batch[{i}]" for i in range(4)), "warm"]
-        for place, case, ask in zip(places, cases, extended_prompts(), strict=True):
-            yield from _case(f"extended.{place}", case, ask, LONG if ask.id == "long" else MAX_NEW_TOKENS)
+
+
+def extended_contradictions(extended: Extended) -> Iterator[Contradiction]:
+    """The same for the extended cases."""
+    for (where, case), ask in zip(extended_cases(extended).items(), extended_prompts(), strict=True):
+        yield from _case(where, case, ask, LONG if ask.id == "long" else MAX_NEW_TOKENS)
+
+
+def extended_cases(extended: Extended) -> dict[str, Case]:
+    """Where each stands in the file -> the case, in the order of ``extended_prompts``."""
+    batch = {f"extended.batch[{i}]": case for i, case in enumerate(extended.batch)}
+    return {"extended.long": extended.long, **batch, "extended.warm": extended.warm}
 
 
 def first_divergence(case: Case) -> int | None:

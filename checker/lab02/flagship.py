@@ -48,7 +48,7 @@ def dump(work: Work) -> Iterator[Finding | str]:
     except Refusal as refusal:
         ended = "" if run.exit_code in (0, None) else f" It ended with exit code {run.exit_code}."
         if run.outcome == "timed out":
-            ended = f" It did not end within {work.options.timeout:g} s (--timeout)."
+            ended = f" It did not end within {work.timeout:g} s (--timeout)."
         yield Finding(
             kind="replay",
             file=DUMP,

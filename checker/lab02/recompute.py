@@ -30,7 +30,8 @@ from courselib.trace import Trace
 PROMPT = "Yesterday I"
 WARM_TOKENS = 5
 KEPT = ("k", "v", "logits")
-Tick = Callable[[], None]
+TOGETHER = 10  # prompts in one batch: enough to be quick, few enough for their traces to fit in memory
+Tick = Callable[[int], None]
 
 torch.set_num_threads(1)
 
@@ -65,23 +66,24 @@ class Slots:
 
 
 def truths(asks: Sequence[Ask], tick: Tick) -> list[Truth]:
-    """One Truth for each prompt, 64 new tokens; ``tick`` is called after each."""
-    found = []
-    for ask in asks:
-        found.append(_single(ask, MAX_NEW_TOKENS, drawn(ask)))
-        tick()
+    """One Truth for each prompt, 64 new tokens; ``tick`` is called with how many more are done."""
+    found: list[Truth] = []
+    for start in range(0, len(asks), TOGETHER):
+        some = tuple(asks[start : start + TOGETHER])
+        found += _generated(some, tuple(map(drawn, some)), MAX_NEW_TOKENS)
+        tick(len(some))
     return found
 
 
 def extended_truths(tick: Tick) -> list[Truth]:
     """In the order of ``extended_prompts``: the long one, the batch of four, the warm start."""
     long, *batch, warm = extended_prompts()
-    found = [_single(long, LONG, drawn(long))]
-    tick()
-    found += _batch(tuple(batch))
-    tick()
+    found = [*_generated((long,), (drawn(long),), LONG)]
+    tick(1)
+    found += _generated(tuple(batch), tuple(ask.seed for ask in batch), MAX_NEW_TOKENS)
+    tick(1)
     found.append(_warm(warm, warm.seed))
-    tick()
+    tick(1)
     return found
 
 
@@ -155,30 +157,24 @@ def other_seeding(ask: Ask) -> Truth | None:
         return _warm(ask, drawn(ask))
     if ask.id.startswith("batch"):
         return None
-    return _single(ask, LONG if ask.id == "long" else MAX_NEW_TOKENS, ask.seed)
+    return _generated((ask,), (ask.seed,), LONG if ask.id == "long" else MAX_NEW_TOKENS)[0]
 
 
 @cache
-def _single(ask: Ask, n_new: int, seed: int) -> Truth:
-    with use_ops("fixed"):
-        return _agreed(ask, _traced(ask, n_new, seed, cache=True), _traced(ask, n_new, seed, cache=False))
+def _generated(asks: tuple[Ask, ...], seeds: tuple[int, ...], n_new: int) -> tuple[Truth, ...]:
+    """With a cache all prompts in one batch, without one each alone: two runs that have little in common.
 
-
-def _traced(ask: Ask, n_new: int, seed: int, cache: bool) -> tuple[list[int], Trace]:
+    The fixed order promises that neither the batch nor the cache can be seen in a row's bytes, so both must agree.
+    """
     trace = Trace(KEPT)
-    return generate(ask.prompt, n_new, cache=cache, seed=seed, trace=trace), trace
-
-
-@cache
-def _batch(asks: tuple[Ask, ...]) -> list[Truth]:
-    runs = []
+    found = []
     with use_ops("fixed"):
-        for on in (True, False):
-            trace = Trace(KEPT)
-            prompts, seeds = [a.prompt for a in asks], [a.seed for a in asks]
-            runs.append((generate(prompts, MAX_NEW_TOKENS, cache=on, seed=seeds, trace=trace), trace))
-    (tokens, trace), (tokens_full, trace_full) = runs
-    return [_agreed(ask, (tokens[row], trace), (tokens_full[row], trace_full), row) for row, ask in enumerate(asks)]
+        tokens = generate([a.prompt for a in asks], n_new, cache=True, seed=seeds, trace=trace)
+        for row, (ask, seed) in enumerate(zip(asks, seeds, strict=True)):
+            full = Trace(KEPT)
+            tokens_full = generate(ask.prompt, n_new, cache=False, seed=seed, trace=full)
+            found.append(_agreed(ask, tokens[row], tokens_full, trace, full, row))
+    return tuple(found)
 
 
 @cache
@@ -191,16 +187,13 @@ def _warm(ask: Ask, seed: int) -> Truth:
         model(torch.tensor([prompt[:-WARM_TOKENS]]), kv, last_only=True)
         tokens = generate(prompt[-WARM_TOKENS:], MAX_NEW_TOKENS, cache=kv, seed=seed, trace=trace)
         tokens_full = generate(prompt, MAX_NEW_TOKENS, cache=False, seed=seed, trace=full)
-    return _agreed(ask, (tokens, trace), (tokens_full, full))
+    return _agreed(ask, tokens, tokens_full, trace, full)
 
 
-def _agreed(ask: Ask, cached: tuple[list[int], Trace], full: tuple[list[int], Trace], row: int = 0) -> Truth:
-    """The one truth of two runs, which this installation promised to be the same."""
-    (tokens, trace), (tokens_full, trace_full) = cached, full
+def _agreed(ask: Ask, tokens: list[int], tokens_full: list[int], trace: Trace, full: Trace, row: int = 0) -> Truth:
+    """The one truth of a run with a cache (``row`` of its trace) and of one without."""
     (k, v), logits = trace.slots(row), trace.logits(row)
-    for name, a, b in zip(
-        ("K", "V", "logits"), (k, v, logits), (*trace_full.slots(row), trace_full.logits(row)), strict=True
-    ):
+    for name, a, b in zip(("K", "V", "logits"), (k, v, logits), (*full.slots(), full.logits()), strict=True):
         _must_agree(a, b, f"{name} of {ask.prompt!r}")
     if tokens != tokens_full:
         raise PromiseBrokenError(f"tokens of {ask.prompt!r} differ with a cache and without")

@@ -7,16 +7,20 @@ passed. A Refusal (a file that cannot be read) ends it with that finding.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 from checker.faults import show
 from checker.gate import Refusal
-from checker.lab02 import flagship, proof, writing
+from checker.lab02 import flagship, writing
+from checker.lab02.claims import contradicted, finding
 from checker.lab02.consistency import Contradiction, compare_summaries, contradictions, tally
+from checker.lab02.extended import extended
 from checker.lab02.prompts import LAB_SEED, lab_prompts, n_tokens
+from checker.lab02.proof import property_
 from checker.lab02.schemas import Manifest, Results, Summary
 from checker.lab02.work import CORRECTNESS, MANIFESTS, RESULTS, Work
-from checker.report import Finding, Kind
+from checker.report import Finding
 
 Item = Finding | str
 
@@ -39,7 +43,7 @@ def manifest(work: Work) -> Iterator[Item]:
                     message = "The lab's prompts have another length, counted in tokens."
                     where = f"config.prompt_len_range.{field}"
                     fault = Contradiction(where, show(right), show(getattr(given, field)), message)
-                    yield _finding(fault, name)
+                    yield finding(fault, name)
 
 
 def results(work: Work) -> Iterator[Item]:
@@ -50,14 +54,13 @@ def results(work: Work) -> Iterator[Item]:
         return
     if found.prompt_seed != LAB_SEED:
         message = "The file was not made from the lab's prompts."
-        yield _finding(Contradiction("prompt_seed", show(LAB_SEED), show(found.prompt_seed), message), RESULTS)
+        yield finding(Contradiction("prompt_seed", show(LAB_SEED), show(found.prompt_seed), message), RESULTS)
         return
     if found.runs.stock is None:
         message = "The run on stock ops is not there: run the script without options."
-        yield _finding(Contradiction("runs.stock", "a run", "nothing there", message), RESULTS)
-    faults = list(contradictions(found, lab_prompts()))
-    for fault in faults:
-        yield _finding(fault, RESULTS, _kind(work, fault, _contradicts_itself))
+        yield finding(Contradiction("runs.stock", "a run", "nothing there", message), RESULTS)
+    for fault in contradictions(found, lab_prompts()):
+        yield contradicted(work, fault, RESULTS)
     try:
         beside = work.manifest(f"{CORRECTNESS}/manifest.json")
     except Refusal:
@@ -77,42 +80,20 @@ def _manifest_counts(work: Work, beside: Manifest, found: Results) -> Iterator[I
     deserved = tally(found.runs.fixed.cases)
     for fault in compare_summaries("", claimed, deserved, "the cases of results.json"):
         field = fault.where.removeprefix(".")
-        kind = _kind(work, fault, partial(_counts_the_same, claimed, field))
         name = {"tokens_passed": "passed", "tokens_failed": "failed", "n": "passed + failed"}.get(field, field)
-        where = f"results_summary.{name}"
-        yield _finding(
-            Contradiction(where, fault.expected, fault.found, fault.message), f"{CORRECTNESS}/manifest.json", kind
-        )
-
-
-def _kind(work: Work, fault: Contradiction, script_says_so: Callable[[Results], bool]) -> Kind:
-    """A claim that is better than its evidence is one thing if the script makes it too, another if it does not."""
-    if not fault.better:
-        return "mismatch"
-    again, _ = proof.replayed(work, "lab")
-    return "mismatch" if again is None or script_says_so(again) else "integrity"
+        fault = replace(fault, where=f"results_summary.{name}")
+        yield contradicted(work, fault, f"{CORRECTNESS}/manifest.json", partial(_counts_the_same, claimed, field))
 
 
 def _counts_the_same(claimed: Summary, field: str, again: Results) -> bool:
     return bool(getattr(claimed, field) == getattr(tally(again.runs.fixed.cases), field))
 
 
-def _contradicts_itself(again: Results) -> bool:
-    return any(fault.better for fault in contradictions(again, lab_prompts()))
-
-
-def _finding(fault: Contradiction, file: str, kind: Kind = "mismatch") -> Finding:
-    message = fault.message
-    if kind == "integrity":
-        message += " The claim is the better one, and your script, run here, does not make it."
-    return Finding(kind=kind, file=file, where=fault.where, expected=fault.expected, found=fault.found, message=message)
-
-
 TASKS: dict[str, Callable[[Work], Iterator[Item]]] = {
     "manifest": manifest,
     "results": results,
-    "property": proof.property_,
-    "extended": proof.extended,
+    "property": property_,
+    "extended": extended,
     "slots": flagship.slots,
     "dump": flagship.dump,
     "writing": writing.writing,

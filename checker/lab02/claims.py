@@ -1,0 +1,89 @@
+"""What to call a wrong claim, and what the script that made it gives when it is run here.
+
+The rule of this lab: a claim better than its evidence is `integrity` if the student's own script, run here, does not
+make it; if the script makes it too, or gives nothing to go by, it is a mistake like any other, `mismatch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from checker.gate import Refusal
+from checker.lab02 import causes
+from checker.lab02.consistency import Contradiction, contradictions
+from checker.lab02.prompts import hidden_prompts, lab_prompts
+from checker.lab02.schemas import Results
+from checker.lab02.work import PROPERTY_TEST, Work
+from checker.report import Finding, Kind
+
+SOURCES = {"lab": "its run on the lab's prompts", "hidden": "its run on hidden prompts"}
+
+
+def contradicted(
+    work: Work, fault: Contradiction, file: str, script_says_so: Callable[[Results], bool] | None = None
+) -> Finding:
+    """The finding for a claim in ``file`` that its neighbours contradict.
+
+    ``script_says_so`` looks for the same claim in what the script wrote; without it, a script whose data contradict
+    themselves nowhere does not make it.
+    """
+    message = fault.message
+    kind: Kind = "mismatch"
+    if fault.better:
+        again, _ = replayed(work, "hidden" if fault.where.startswith("runs.stock") else "lab")
+        if again and not (script_says_so and script_says_so(again)):
+            message += " The claim is the better one, and your script, run here, does not make it."
+            kind = "integrity"
+    return finding(fault, file, message, kind)
+
+
+def finding(fault: Contradiction, file: str, message: str | None = None, kind: Kind = "mismatch") -> Finding:
+    return Finding(
+        kind=kind,
+        file=file,
+        where=fault.where,
+        expected=fault.expected,
+        found=fault.found,
+        message=message or fault.message,
+    )
+
+
+def replayed(work: Work, name: str) -> tuple[Results | None, list[Finding]]:
+    """What the script wrote for the "lab" or "hidden" prompts, or why that is nothing to go by."""
+    run = work.run(name)
+    if run.outcome == "missing":
+        message = "Without the script, nothing that results.json claims can be run again."
+        return None, [Finding(kind="missing", file=PROPERTY_TEST, message=message)]
+    if run.outcome == "timed out":
+        return None, [no_data(work, name, f"It did not end within {work.timeout:g} s (--timeout).")]
+    try:
+        found = work.replayed_results(name)
+    except Refusal as refusal:
+        return None, [no_data(work, name, f"Its results.json: {refusal}", refusal.finding)]
+    if isinstance(found, list):
+        return None, [no_data(work, name, f"In its results.json: {fault.message}", fault) for fault in found]
+    asked = lab_prompts() if name == "lab" else hidden_prompts(work.hidden_seed)
+    faults = [of_the_run(fault, name) for fault in contradictions(found, asked)]
+    return (None if faults else found), faults
+
+
+def of_the_run(fault: Contradiction, name: str) -> Finding:
+    """The finding for a contradiction in what the script wrote when it was run here."""
+    place = f"results.json of {SOURCES[name]}: {fault.where}"
+    return finding(replace(fault, where=place), PROPERTY_TEST, f"Your script was run here. {fault.message}")
+
+
+def no_data(work: Work, name: str, message: str, fault: Finding | None = None) -> Finding:
+    code = work.run(name).exit_code
+    ended = "" if code in (0, None) else f" It ended with exit code {code}."
+    where = f"{SOURCES[name]}: {fault.where}" if fault and fault.where else SOURCES[name]
+    return Finding(
+        kind="replay",
+        file=PROPERTY_TEST,
+        where=where,
+        expected=fault.expected if fault else "data that can be compared",
+        found=fault.found if fault else "none",
+        message=f"Your script was run here. {message}{ended}",
+        usual_causes=causes.NO_DATA,
+    )
