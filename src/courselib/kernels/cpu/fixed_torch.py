@@ -29,8 +29,10 @@ def linear(x: Tensor, w: Tensor) -> Tensor:
     checks.linear(x, w)
     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     y = torch.zeros(rows.shape[0], w.shape[1], dtype=x.dtype)
-    for k in range(w.shape[0]):
-        y += rows[:, k : k + 1] * w[k]
+    product = torch.empty_like(y)
+    for x_k, w_k in zip(rows.t()[..., None], w, strict=True):
+        torch.mul(x_k, w_k, out=product)
+        y += product
     return y.view(*x.shape[:-1], w.shape[1])
 
 
@@ -99,18 +101,21 @@ def attention(
     out = torch.zeros(B, T, H, d, dtype=q.dtype)
     scale = torch.tensor(1 / math.sqrt(d), dtype=torch.float32)
     for b in range(B):
-        for t in range(count[b]):
-            lo, hi = first[b], past[b] + t + 1
-            if hi <= lo:
-                continue
-            keys = k[b, :, lo:hi].repeat_interleave(group, 0)  # (H, n, d)
-            values = v[b, :, lo:hi].repeat_interleave(group, 0)
-            scores = lane_sum(q[b, :, t, None] * keys) * scale  # (H, n)
-            e = exp(scores - scores.amax(-1, keepdim=True))
-            acc = torch.zeros(H, d, dtype=q.dtype)
-            for j in range(hi - lo):
-                acc += e[:, j, None] * values[:, j]
-            out[b, t] = acc / lane_sum(e)[:, None]
+        start, end = max(0, first[b] - past[b]), count[b]  # the rows that see something
+        if end <= start:
+            continue
+        n = past[b] + end - first[b]  # the slots that the last of them sees
+        rows = q[b, :, start:end, None]  # (H, R, 1, d)
+        keys, values = (x[b, :, first[b] : first[b] + n].repeat_interleave(group, 0) for x in (k, v))  # (H, n, d)
+        last = past[b] - first[b] + torch.arange(start, end)  # the last slot that each row sees (R,)
+        seen = torch.arange(n) <= last[:, None]  # (R, n)
+        scores = torch.where(seen, lane_sum(rows * keys[:, None]) * scale, -math.inf)  # (H, R, n)
+        e = torch.where(seen, exp(scores - scores.amax(-1, keepdim=True)), 0.0)  # +0 at the end of a sum moves no bit
+        acc = torch.zeros(H, end - start, d, dtype=q.dtype)
+        for j in range(n):
+            r = max(0, j - int(last[0]))  # the first row that sees slot j; those before never touch it
+            acc[:, r:] += e[:, r:, j, None] * values[:, j, None]
+        out[b, start:end] = (acc / lane_sum(e)[..., None]).transpose(0, 1)
     return out.transpose(1, 2)
 
 
