@@ -233,7 +233,8 @@ with use_ops("stock"):
 
 # %% [markdown]
 # Read down the columns. On the machine that built this page, what the model knows about "Yesterday" **does** depend on
-# how many words come after it. Is it a leak, then, a mask that lets it look ahead? Keep eight words, and change the last:
+# how many words come after it. Is it a leak, then, a mask that lets it look ahead? Keep eight words, and change the
+# last:
 
 # %% tags=["nbval-ignore-output"]
 with use_ops("stock"):
@@ -407,24 +408,27 @@ from pathlib import Path
 results = sorted(Path("../benchmarks/results").glob("generate-*.json"))
 for file in results:
     result = json.loads(file.read_text(encoding="utf-8"))
-    device, versions = result["device"], result["versions"]
+    torch_version = result["versions"]["torch"].split("+")[0]
     print(
-        f"{device['cpu']}, 1 thread, torch {versions['torch']}, {result['date']}"
+        f"{result['device']['cpu']}, torch {torch_version}, {result['date']}"
     )
+    print("tokens per second, one thread")
     for row in result["rows"]:
         settings = row["settings"]
-        if row["name"] == "cached generation" and settings["threads"] == 1:
-            print(f"\nbatch of {settings['B']}, tokens per second")
+        if "generation" in row["name"] and settings["threads"] == 1:
+            print(f"  {row['name']}, batch of {settings['B']}")
             for peer, value in row["values"].items():
-                print(f"  {peer:<34}{value['median']:>7,.0f}")
+                print(f"    {peer:<34}{value['median']:>7,.0f}")
+    print()
 if not results:
-    print("The measurements are in the repository, under benchmarks/results.")
+    print("The measurements are in the repository: benchmarks/results.")
 
 # %% [markdown]
-# A fixed order is not slow. What is slow is to give up the right order for a safe one, such as padding every call to
-# one size; here the order was chosen so that a processor likes it. The floor is still far below: reading the weights
-# once takes a twentieth of a decode step, and most of the rest is Python between the kernels. On a GPU the same
-# question is harder, and later chapters ask it.
+# With a cache, the fixed order is the faster one on both processors: it makes many small calls, and ours are cheap to
+# call. Without a cache the calls are large, and a library that may choose its order by shape can win there; on one of
+# the two it does. The floor is still far below: reading the weights once takes about a twentieth of a decode step on
+# the first machine, and most of the rest is Python between the kernels. On a GPU the same question is harder, and later
+# chapters ask it.
 #
 # ## Try it
 #
