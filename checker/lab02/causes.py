@@ -20,6 +20,7 @@ SLOTS = [
     "the rows were read after another slot was written over them, or from another layer",
     "in one of the two paths the row stands at another position (RoPE)",
     "one of the two paths ran on stock ops",
+    "slots.npz comes from an earlier run, or was changed since",
 ]
 NO_DATA = [
     "the script stopped with an error: see the end of what it printed",

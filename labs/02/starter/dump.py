@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import courselib
 from courselib import bits
+from courselib.environment import versions
 from courselib.kernels import FIXED_ORDER, use_ops
 from courselib.kv_cache import KVCache
 from courselib.minigpt import load_minigpt, weights_sha256
@@ -134,12 +134,7 @@ def manifest(fixed: dict[str, np.ndarray]) -> dict:
         "schema": "lab02.dump/1",
         "experiment": "22-yesterday-worked",
         "date": date.today().isoformat(),
-        "versions": {
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "torch": torch.__version__,
-            "courselib": courselib.__version__,
-        },
+        "versions": versions(),
         "platform": platform.platform(),
         "config": {
             "model": "minigpt",

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-import courselib
 from courselib import bits
+from courselib.environment import versions
 from courselib.generate import generate
 from courselib.grammar.prompts import sample_prompts
 from courselib.kernels import FIXED_ORDER, use_ops
@@ -147,12 +147,7 @@ def manifest(results: dict) -> dict:
         "date": date.today().isoformat(),
         "seed_prompt_sampler": PROMPT_SEED,
         "seed_generation_per_prompt": "1000 + prompt index",
-        "versions": {
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "torch": torch.__version__,
-            "courselib": courselib.__version__,
-        },
+        "versions": versions(),
         "platform": platform.platform(),
         "config": {
             "model": "minigpt",

@@ -1,0 +1,15 @@
+import platform
+
+import numpy as np
+import torch
+
+import courselib
+from courselib.environment import versions
+
+
+def test_versions_are_those_that_run() -> None:
+    found = versions()
+    assert found["python"] == platform.python_version()
+    assert found["numpy"] == np.__version__
+    assert found["torch"] == torch.__version__
+    assert found["courselib"] == courselib.__version__
