@@ -1,0 +1,29 @@
+"""What is installed: the two lists of requirements say the same, and the pins hold everything that they ask for."""
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def requirements(name: str) -> list[str]:
+    lines = (ROOT / name).read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def package(requirement: str) -> str:
+    return re.split(r"[<>=;\[ ]", requirement)[0].lower().replace("_", "-")
+
+
+def test_requirements_are_the_projects_and_triton() -> None:
+    ours = [line for line in requirements("requirements.txt") if package(line) != "triton"]
+    assert ours == PROJECT["dependencies"]
+
+
+def test_every_requirement_of_make_is_pinned() -> None:
+    extras = PROJECT["optional-dependencies"]
+    wanted = {package(line) for line in [*requirements("requirements.txt"), *extras["book"], *extras["test"]]}
+    pinned = {package(line) for line in requirements("constraints.txt") if "==" in line}
+    assert wanted - {PROJECT["name"]} <= pinned
