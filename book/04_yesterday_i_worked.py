@@ -425,10 +425,10 @@ if not results:
 
 # %% [markdown]
 # With a cache, the fixed order is the faster one on both processors: it makes many small calls, and ours are cheap to
-# call. Without a cache the calls are large, and a library that may choose its order by shape can win there; on one of
-# the two it does. The floor is still far below: reading the weights once takes about a twentieth of a decode step on
-# the first machine, and most of the rest is Python between the kernels. On a GPU the same question is harder, and later
-# chapters ask it.
+# call. Without a cache the calls are large, and a library that may choose its order by shape can win there: hardly on
+# the first machine, clearly on the second. The floor is still far below: reading the weights once takes about a
+# twentieth of a decode step on the first machine, and most of the rest is Python between the kernels. On a GPU the same
+# question is harder, and later chapters ask it.
 #
 # ## Try it
 #
