@@ -24,7 +24,7 @@
 # So if we read a longer sentence from the start, in one go, we must find the same rows for "Yesterday": the same
 # numbers, to the last bit. In this chapter we look. It takes about half an hour, and no GPU.
 
-# %% tags=["remove-cell"]
+# %% tags=["remove-cell", "nbval-ignore-output"]
 # On Colab: install the course's library, once (about a minute). Elsewhere it is there already.
 import importlib.util
 import subprocess
@@ -464,9 +464,8 @@ if not results:
 # fifty prompts, every word of K, V and logits was the same. It shows that on stock operations the same claim is false,
 # although the tokens say otherwise.
 #
-# It does not prove that the model is right: both paths could be wrong together. It says nothing about bfloat16, where
-# the same holds with coarser steps; nothing about a GPU, where the orders are many more; nothing about a batch whose
-# rows a kernel mixes. And fifty prompts are a test. The argument is in the order, which you can read.
+# It does not prove that the model is right: both paths could be wrong together. It says nothing about bfloat16 or a
+# GPU, which were not tried here. And fifty prompts are a test; the argument is in the order, which you can read.
 #
 # **Now you.** Lab 02 asks you to build this proof yourself, and a checker replays it on prompts you have not seen:
 #

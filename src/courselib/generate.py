@@ -49,7 +49,7 @@ def generate(
     padding: the side on which a batch's shorter prompts are filled up, "right" or "left".
     model, tokenizer: the shipped MiniGPT and its WordTokenizer by default.
     Raises ValueError for an empty prompt, ids outside the vocabulary, a sequence longer than the model's max_slots, or
-        logits that are NaN.
+        logits of which the largest is NaN or infinite.
     """
     model = load_minigpt() if model is None else model
     single, prompts = _as_batch(prompt, tokenizer, model.config.vocab_size)
@@ -112,9 +112,9 @@ def _forward(
 def _choose(logits: torch.Tensor, temperature: float, top_k: int | None, rng: random.Random) -> int:
     """One token from logits (V,). `random.random()` is the one stream that Python promises to keep between versions."""
     best = int(np.argmax(logits.numpy()))  # the first of several largest; a NaN counts as largest
-    if logits[best].isnan():
-        raise ValueError(f"the model gave NaN as the logit of token {best}: there is nothing to choose from")
-    if temperature == 0:
+    if not logits[best].isfinite():
+        raise ValueError(f"the model gave {logits[best].item()} as the logit of token {best}: nothing can be drawn")
+    if temperature < np.finfo(np.float32).tiny:  # nothing float32 can divide by: the limit is the largest logit
         return best
     p = current_ops().softmax(_top((logits - logits[best]) / temperature, top_k))  # none above 0: nothing overflows
     edges = np.cumsum(p.numpy(), dtype=np.float64)  # one addition after another, in id order
@@ -135,11 +135,12 @@ def _top(logits: torch.Tensor, k: int | None) -> torch.Tensor:
 def _seeds(seed: int | Sequence[int] | None, B: int) -> list[int]:
     if seed is None:
         seed = random.getrandbits(32)
-    if isinstance(seed, int | np.integer):
-        return [int(seed) + row for row in range(B)]
-    if len(seed) != B:
-        raise ValueError(f"{len(seed)} seeds were given for {B} prompts: give one number, or one for each prompt")
-    return list(seed)
+    seeds = [int(seed) + row for row in range(B)] if isinstance(seed, int | np.integer) else list(seed)
+    if len(seeds) != B:
+        raise ValueError(f"{len(seeds)} seeds were given for {B} prompts: give one number, or one for each prompt")
+    if min(seeds) < 0:  # Python's generator drops the sign: -1 and 1 would draw the same
+        raise ValueError(f"seed {min(seeds)} is negative: expected 0 or more")
+    return [operator.index(s) for s in seeds]
 
 
 def _as_batch(prompt: Any, tokenizer: Any, vocab_size: int) -> tuple[bool, list[list[int]]]:

@@ -55,7 +55,8 @@ class KVCache:
     def for_model(cls, model: MiniGPT, batch: int = 1, max_slots: int | None = None) -> KVCache:
         """An empty cache of the shape, dtype and device that `model` needs; max_slots defaults to the model's own."""
         c, weight = model.config, model.embed
-        return cls(c.n_layers, batch, c.n_kv_heads, max_slots or c.max_slots, c.head_dim, weight.dtype, weight.device)
+        slots = c.max_slots if max_slots is None else max_slots
+        return cls(c.n_layers, batch, c.n_kv_heads, slots, c.head_dim, weight.dtype, weight.device)
 
     @property
     def lengths(self) -> list[int]:
@@ -110,8 +111,11 @@ class KVCache:
         self.first = [0] * len(self.first)
 
     def truncate(self, n: int) -> None:
-        """Keep the first n slots of every sequence and zero the rest. Raises ValueError if a sequence holds fewer."""
+        """Keep the first n slots of every sequence and zero the rest. Raises ValueError if a sequence holds fewer, or
+        if nothing but left padding would be left of one."""
         if not 0 <= n <= min(self.lengths):
             raise ValueError(f"truncate: cannot keep {n} slots, the sequences hold {self.lengths}")
+        if n < max(self.first):
+            raise ValueError(f"truncate: {n} slots would keep nothing but padding: first tokens are at {self.first}")
         self.data[..., n:, :] = 0
         self._cursors = [[n] * len(cursor) for cursor in self._cursors]

@@ -13,7 +13,7 @@ import decimal
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -268,8 +268,3 @@ def load_minigpt() -> MiniGPT:
     # clone: safetensors maps tensors at odd addresses, and on stock ops the bits of a product depend on alignment
     model.load_state_dict({name: x.clone() for name, x in load(data).items()})
     return model.eval().requires_grad_(False)
-
-
-def config_dict(config: Config) -> dict:
-    """A config as the card stores it."""
-    return asdict(config)

@@ -153,7 +153,8 @@ def _compare(
         return None
     x, y = a.get(call_a, layer, name, row), b.get(call_b, layer, name, row)
     slots_a, slots_b = call_a.slots(row, name), call_b.slots(row, name)
-    lo, hi = max(slots_a.start, slots_b.start), min(slots_a.stop, slots_b.stop)
+    lo = max(slots_a.start, slots_b.start)
+    hi = max(lo, min(slots_a.stop, slots_b.stop))  # they may share none
     x, y = x[:, lo - slots_a.start : hi - slots_a.start], y[:, lo - slots_b.start : hi - slots_b.start]
     first = bits.first_difference(x, y)
     if first is None:

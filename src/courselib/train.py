@@ -11,6 +11,7 @@ import json
 import math
 import random
 import time
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,7 +28,7 @@ from .generate import generate
 from .grammar import Grammar, load_grammar, pick
 from .grammar.prompts import sample_prompts
 from .kernels import use_ops
-from .minigpt import Config, MiniGPT, config_dict
+from .minigpt import Config, MiniGPT
 from .seeding import seed_everything
 from .tokenizer import WordTokenizer
 
@@ -126,7 +127,7 @@ def main(out: Path, steps: int, seed: int, sentences: int) -> None:
     weights = save({name: x.contiguous() for name, x in model.state_dict().items()})
     about = {
         "name": "minigpt",
-        "config": config_dict(config),
+        "config": asdict(config),
         "parameters": sum(p.numel() for p in model.parameters()),
         "corpus": {
             "sentences": sentences,

@@ -435,3 +435,21 @@ def test_a_warm_cache_takes_no_left_padding() -> None:
     run([[1, 2]], 1, cache=kv)
     with pytest.raises(ValueError, match="a cache that already holds slots continues without left padding"):
         run([[3]], 1, cache=kv, padding="left")
+
+
+# ------------------------------------------------------------------------------------------------ the edges of drawing
+
+
+def test_a_temperature_too_small_to_divide_by_takes_the_largest() -> None:
+    model = tiny()
+    greedy = generate([1, 2], 4, temperature=0, model=model)
+    for temperature in (1e-46, 1e-40, 1e-30):
+        assert generate([1, 2], 4, temperature=temperature, seed=3, model=model) == greedy
+    assert generate([1, 2], 4, temperature=1.0, seed=3, model=model) != greedy
+
+
+def test_seeds_must_not_be_negative_and_may_be_numpys() -> None:
+    model = tiny()
+    with pytest.raises(ValueError, match=r"^seed -1 is negative: expected 0 or more$"):
+        generate([1, 2], 1, seed=-1, model=model)
+    assert generate([[1, 2]], 4, seed=[np.int64(3)], model=model) == [generate([1, 2], 4, seed=3, model=model)]

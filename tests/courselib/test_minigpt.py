@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import json
 import math
@@ -203,7 +204,7 @@ def test_the_shipped_model_is_the_one_on_its_card() -> None:
     assert not any(p.requires_grad for p in model.parameters())
     assert sum(p.numel() for p in model.parameters()) == minigpt.card()["parameters"]
     assert hashlib.sha256(minigpt.WEIGHTS.read_bytes()).hexdigest() == minigpt.weights_sha256()
-    assert minigpt.config_dict(model.config) == minigpt.card()["config"]
+    assert dataclasses.asdict(model.config) == minigpt.card()["config"]
 
 
 def test_it_prefers_the_tense_that_the_prompt_asks_for() -> None:

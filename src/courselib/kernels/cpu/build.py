@@ -38,12 +38,19 @@ def load() -> ctypes.CDLL:
     if compiler is None:
         looked = f'$CC is "{os.environ["CC"]}", no program' if os.environ.get("CC") else "looked for cc, gcc and clang"
         raise NoCompilerError(f"no C compiler found ({looked})")
-    path = _cache_dir() / f"fixed_order-{_key(compiler)}.so"
-    if not path.exists():
-        _build(compiler, path)
+    try:
+        path = _cache_dir() / f"fixed_order-{_key(compiler)}.so"
+        kept = path.exists()
+        if not kept:
+            _build(compiler, path)
+    except OSError as error:
+        raise NoCompilerError(f"{compiler} could not be run, or its work not be kept: {error}") from error
     try:
         return ctypes.CDLL(str(path))
     except OSError as error:
+        path.unlink(missing_ok=True)
+        if kept:
+            return load()  # a file that was damaged since: build it once more
         raise NoCompilerError(f"{path} was built but cannot be loaded: {error}") from error
 
 

@@ -20,9 +20,9 @@ from torch import Tensor
 from . import build, checks
 
 NAME = "fixed-c"
-MIN_WORK = (
-    4_000_000  # multiply-adds a thread must get to be worth waking: below, one thread is faster (design: 12 ms stalls)
-)
+# Multiply-adds that make a second thread worth waking, about 0.1 ms of work: one that finds its core taken may wait for
+# milliseconds.
+MIN_WORK = 4_000_000
 # The bytes that every correct build gives on `_probe`'s inputs; a compiler that reorders or fuses gives others.
 PROBE_SHA256 = "aa60148ca1d250b78fd224fca2ceac49c2eb80f214b8ecd344697b94cbfd8522"
 
