@@ -36,6 +36,11 @@ if importlib.util.find_spec("courselib") is None:
         [sys.executable, "-m", "pip", "install", "-q", source], check=True
     )
 
+# Build the fixed-order kernels now, if need be: the line that says so belongs here.
+from courselib.kernels import current_ops
+
+current_ops()
+
 # %%
 import numpy as np
 import torch
