@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from checker import __version__
+from checker.faults import printable
 from checker.gate import SKIPPED, Folder, Refusal
 from checker.report import (
     NOT_ASKED,
@@ -24,7 +25,7 @@ from checker.report import (
     TaskResult,
     verdict_of,
 )
-from checker.spec import Lab, Task
+from checker.spec import Lab, SpecError, Task
 
 MAX_FINDINGS = 50  # of one task; a last one says how many more there were
 Progress = Callable[[str, float], None]  # what is being done, and how much of it (0 to 1)
@@ -60,6 +61,8 @@ def check(lab: Lab, submission: Path, only: list[str], options: Options) -> Repo
     except Refusal as refusal:
         return refused(lab, submission, only, refusal.finding)
     module = importlib.import_module(f"checker.lab{lab.id}")  # imported only when there is something to check
+    if list(module.TASKS) != [t.id for t in lab.tasks]:
+        raise SpecError(f"lab.toml of lab {lab.id}: expected the tasks {', '.join(module.TASKS)}, in this order")
     work: Work = module.Work(folder, lab, wanted, options)
     results: list[TaskResult] = []
     try:
@@ -74,7 +77,7 @@ def check(lab: Lab, submission: Path, only: list[str], options: Options) -> Repo
         schema="checker.report/1",
         lab=lab.id,
         title=lab.title,
-        submission=Submission(path=str(submission), fingerprint=fingerprint),
+        submission=Submission(path=printable(str(submission)), fingerprint=fingerprint),
         started=started.isoformat(timespec="seconds"),
         only=only,
         verdict=verdict_of(results, []),
@@ -107,7 +110,7 @@ def _nothing_ran(lab: Lab, submission: Path, only: list[str], because: str, find
         schema="checker.report/1",
         lab=lab.id,
         title=lab.title,
-        submission=Submission(path=str(submission)),
+        submission=Submission(path=printable(str(submission))),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         only=only,
         verdict=verdict_of([], findings) if findings else "not started",

@@ -5,19 +5,24 @@ Nothing here imports torch: it is loaded only when a submission is there to be r
 
 from __future__ import annotations
 
+import io
+import math
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
-from checker import store, terminal
+from checker import __version__, store, terminal
 from checker.check import Options, check, not_started, nothing_started, refused
+from checker.faults import printable
 from checker.gate import Folder, Refusal
 from checker.report import EXIT_CODES, Finding, Report
-from checker.spec import Lab, load_lab
+from checker.spec import Lab, SpecError, load_lab
 
 USAGE, FAULT, INTERRUPTED = 2, 5, 130
 LABS = Path("labs")
@@ -42,7 +47,7 @@ Examples:
 Exit codes:
   0  passed
   1  not passed, or not started
-  2  the command was not understood
+  2  the command was not understood, or the lab's lab.toml is at fault
   3  unreadable: not a folder, no permission, a link or device, too large
   4  integrity: a claim is better than its evidence
   5  the checker itself failed
@@ -52,11 +57,17 @@ Exit codes:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):  # what the terminal cannot show is escaped, and stops nothing
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = command.main(arguments, prog_name="python -m checker", standalone_mode=False)
         return int(code or 0)
     except click.ClickException as error:
         print(f"checker: {error.format_message()}", file=sys.stderr)
+        return USAGE
+    except SpecError as error:
+        print(f"checker: {printable(str(error))}", file=sys.stderr)
         return USAGE
     except (click.Abort, KeyboardInterrupt):
         print("checker: interrupted", file=sys.stderr)
@@ -76,6 +87,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAULT
 
 
+def _finite(context: click.Context, option: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is not a finite number of seconds.")
+    return value
+
+
 @click.command(help=HELP)
 @click.argument("lab_dir", required=False, type=click.Path(path_type=Path))
 @click.option("--submission", type=click.Path(path_type=Path), help="The work to check; default LAB_DIR/experiments.")
@@ -86,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @click.option(
     "--timeout",
     type=click.FloatRange(min=1),
+    callback=_finite,
     help="Seconds one run of a script may take.  [default: 300, ten times that on the slow fallback ops]",
 )
 @click.option("--debug", is_flag=True, help="Show the traceback if the checker itself fails.")
@@ -103,27 +121,30 @@ def command(
         raise click.UsageError("the checker runs on Linux and macOS; on Windows, run it inside WSL.")
     if lab_dir is None:
         return _list_labs()
-    if not (lab_dir / "lab.toml").is_file():
+    if not os.path.isfile(lab_dir / "lab.toml"):
         raise click.UsageError(f"{lab_dir} is not a lab: it has no lab.toml. Try: python -m checker")
     if hint and format_ == "json":
         raise click.UsageError("--hint is for a person: it has no --format json.")
     lab = load_lab(lab_dir)
+    if find_spec(f"checker.lab{lab.id}") is None:
+        raise SpecError(f"{lab_dir / 'lab.toml'}: this checker has no tests for lab {lab.id!r}.")
     for task in only:
         if task not in {t.id for t in lab.tasks}:
             known = ", ".join(t.id for t in lab.tasks)
             raise click.UsageError(f"lab {lab.id} has no task {task!r}; its tasks are {known}.")
     if submission is not None and not os.path.lexists(submission):
         raise click.UsageError(f"there is no folder {submission}.")
-    again = f"python -m checker {lab_dir}" + (f" --submission {submission}" if submission else "")
+    again = f"python -m checker {_quoted(lab_dir)}" + (f" --submission {_quoted(submission)}" if submission else "")
     submission = submission or lab_dir / "experiments"
 
-    report = _fresh_report(submission) if hint else None
-    if report is None:
+    report = _fresh_report(lab, submission) if hint else None
+    if report is None or report.verdict == "passed" or report.findings:
+        # The file lies in the submission, where anybody may write to it: it can point to a hint, and vouch for nothing.
         report = _check(lab, submission, list(only), Options(hidden_seed, timeout))
     saved = _save(submission, report)
     out = terminal.console()
     if format_ == "json":
-        click.echo(report.to_json(), nl=False)
+        click.echo(report.to_json().encode(), nl=False)  # JSON is UTF-8, whatever the terminal's encoding
     elif report.verdict == "not started":
         terminal.draw_not_started(lab, lab_dir, submission, out, again)
     elif hint and not report.findings:
@@ -131,6 +152,11 @@ def command(
     else:
         terminal.draw(report, out, again, saved)
     return EXIT_CODES[report.verdict]
+
+
+def _quoted(path: Path) -> str:
+    """A path as it is typed in a shell."""
+    return shlex.quote(printable(str(path)))
 
 
 def _check(lab: Lab, submission: Path, only: list[str], options: Options) -> Report:
@@ -159,10 +185,13 @@ def _save(submission: Path, report: Report) -> str | None:
     return f"{submission}/.checker/report.json"
 
 
-def _fresh_report(submission: Path) -> Report | None:
-    """The last report, if nothing in the submission has changed since."""
+def _fresh_report(lab: Lab, submission: Path) -> Report | None:
+    """The last report, if it is this checker's on this lab and nothing in the submission has changed since."""
     report = store.last_report(submission)
     if report is None:
+        return None
+    here = (lab.id, __version__, [t.id for t in lab.tasks])
+    if (report.lab, report.environment.checker, [t.id for t in report.tasks]) != here:
         return None
     try:
         unchanged = report.submission.fingerprint == Folder(submission).fingerprint()
@@ -199,12 +228,12 @@ def _list_labs() -> int:
         raise click.UsageError("no labs under ./labs; run it from the root of the course, or name a lab's folder.")
     for folder in folders:
         lab = load_lab(folder)
-        click.echo(f"{folder}  {lab.title}: {_how_far(folder / 'experiments')}")
-    click.echo(f"To check one: python -m checker {folders[0]}    More: python -m checker --help")
+        click.echo(f"{folder}  {lab.title}: {_how_far(lab, folder / 'experiments')}")
+    click.echo(f"To check one: python -m checker {_quoted(folders[0])}    More: python -m checker --help")
     return 0
 
 
-def _how_far(submission: Path) -> str:
+def _how_far(lab: Lab, submission: Path) -> str:
     try:
         if nothing_started(submission):
             return "not started"
@@ -214,4 +243,4 @@ def _how_far(submission: Path) -> str:
     if report is None:
         return "started, not checked yet"
     words = f"{report.verdict}, {report.score.points} of {report.score.possible} points"
-    return words if _fresh_report(submission) else f"{words} when last checked; changed since"
+    return words if _fresh_report(lab, submission) else f"{words} when last checked; changed since"

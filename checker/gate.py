@@ -31,6 +31,7 @@ class Refusal(Exception):
 
     def __init__(self, kind: Kind, file: str | None, message: str, **fields: str | list[str] | None) -> None:
         super().__init__(message)
+        file = file and printable(file)  # a file's name may hold bytes that are no text
         self.finding = Finding.model_validate({"kind": kind, "file": file, "message": message, **fields})
 
 
@@ -61,9 +62,9 @@ class Folder:
         return decode(self.read_bytes(name, max_bytes), name)
 
     def files(self) -> Iterator[tuple[str, os.stat_result]]:
-        """Every regular file, sorted by name, links not followed. Refusal: more than MAX_FILES."""
+        """Every regular file, sorted by name, links not followed. Refusal: more than MAX_FILES, or no permission."""
         count = 0
-        for root, folders, names in os.walk(self.path):
+        for root, folders, names in os.walk(self.path, onerror=self._refuse_folder):
             folders[:] = sorted(set(folders) - SKIPPED)
             for name in sorted(set(names) - SKIPPED):
                 count += 1
@@ -76,9 +77,13 @@ class Folder:
                         found=f"more than {MAX_FILES}",
                     )
                 path = Path(root, name)
-                info = path.lstat()
+                inside = path.relative_to(self.path).as_posix()
+                try:
+                    info = path.lstat()
+                except OSError as error:
+                    raise _refused(inside, error) from None
                 if stat.S_ISREG(info.st_mode):
-                    yield path.relative_to(self.path).as_posix(), info
+                    yield inside, info
 
     def fingerprint(self) -> str:
         """sha256 over names and contents: it changes when the work does."""
@@ -110,8 +115,17 @@ class Folder:
                     found=f"more, counting {printable(name)}",
                 )
             target = destination / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(self.read_bytes(name, MAX_COPIED))
+            content = self.read_bytes(name, MAX_COPIED)
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content)
+            except OSError as error:
+                raise _refused(name, error) from None
+
+    def _refuse_folder(self, error: OSError) -> None:
+        name, found = os.path.relpath(error.filename, self.path), (error.strerror or str(error)).lower()
+        message = "The folder cannot be looked into."
+        raise Refusal("unreadable", name, message, expected="a folder that can be read", found=found) from None
 
     def _open(self, name: str) -> int:
         *parents, last = PurePosixPath(name).parts

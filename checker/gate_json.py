@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 from checker.faults import json_path, printable
@@ -12,7 +13,8 @@ from checker.gate import Folder, Refusal, decode
 
 MAX_DEPTH = 32
 MAX_DIGITS = 20  # sha256 are strings; nothing the labs count needs more
-_BRACKET_OR_STRING = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+# A string may lack its end: it then runs to the end of the text, so that no character is looked at twice.
+_BRACKET_OR_STRING = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 
 Path = tuple[int | str, ...]
 
@@ -87,9 +89,9 @@ def _object(pairs: list[tuple[str, object]]) -> object:
     result = dict(pairs)
     if len(result) == len(pairs):
         return result
-    keys = [key for key, _ in pairs]
-    twice = next(key for key in keys if keys.count(key) > 1)
-    return _Bad("A key is there more than once.", "each key once", f"{printable(twice)!r} {keys.count(twice)} times")
+    counts = Counter(key for key, _ in pairs)
+    twice, times = next((key, n) for key, n in counts.items() if n > 1)
+    return _Bad("A key is there more than once.", "each key once", f"{printable(twice)!r} {times} times")
 
 
 def _integer(digits: str) -> object:

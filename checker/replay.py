@@ -41,9 +41,9 @@ class Run:
 def run_script(copy: Path, script: str, out: Path, arguments: list[str], home: Path, timeout: float) -> Run:
     """Run ``script`` (relative to ``copy``, the scratch copy) in its own folder, as a student does.
 
-    ``arguments`` come after ``--out OUT``; ``home`` is its HOME and cache. Never raises for what the script does.
+    ``out`` is an empty folder; ``arguments`` come after ``--out OUT``; ``home`` is its HOME and cache. Never raises
+    for what the script does.
     """
-    out.mkdir(parents=True)
     path = copy / script
     if not path.is_file():
         return Run(script, arguments, out, "missing", None, 0.0, "")

@@ -93,7 +93,10 @@ class Lab(Model):
         return next(t for t in self.tasks if t.id == task_id)
 
     def artifact(self, path: str) -> Artifact:
-        return next(a for a in self.artifacts if a.path == path)
+        for artifact in self.artifacts:
+            if artifact.path == path:
+                return artifact
+        raise SpecError(f"lab.toml of lab {self.id}: expected an artifact {path}, found none")
 
     def with_required(self, task_ids: list[str]) -> set[str]:
         """The tasks named, and all that they stand on."""

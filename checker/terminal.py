@@ -70,8 +70,8 @@ def draw(report: Report, out: Console, command: str, saved: str | None) -> None:
 def draw_not_started(lab: Lab, lab_dir: Path, submission: Path, out: Console, command: str) -> None:
     """Two lines: what to do next."""
     scripts = " and ".join(a.path for a in lab.artifacts if a.kind == "python")
-    starter = lab_dir / "starter"
-    out.print(f"Nothing is in {submission} yet. Copy the scripts of {starter} there: {scripts}.", soft_wrap=True)
+    here, starter = printable(str(submission)), printable(str(lab_dir / "starter"))
+    out.print(f"Nothing is in {here} yet. Copy the scripts of {starter} there: {scripts}.", soft_wrap=True)
     out.print(f"Then do their TODOs, run them, and check again: {command}", soft_wrap=True)
 
 

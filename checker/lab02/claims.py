@@ -6,15 +6,15 @@ make it; if the script makes it too, or gives nothing to go by, it is a mistake 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from checker.gate import Refusal
 from checker.lab02 import causes
-from checker.lab02.consistency import Contradiction, contradictions
+from checker.lab02.consistency import Contradiction, compare_summaries, contradictions, tally
 from checker.lab02.prompts import hidden_prompts, lab_prompts
-from checker.lab02.schemas import Results
-from checker.lab02.work import PROPERTY_TEST, Work
+from checker.lab02.schemas import Case, Results
+from checker.lab02.work import PROPERTY_TEST, RESULTS, Work
 from checker.report import Finding, Kind
 
 SOURCES = {"lab": "its run on the lab's prompts", "hidden": "its run on hidden prompts"}
@@ -66,6 +66,12 @@ def replayed(work: Work, name: str) -> tuple[Results | None, list[Finding]]:
     asked = lab_prompts() if name == "lab" else hidden_prompts(work.hidden_seed)
     faults = [of_the_run(fault, name) for fault in contradictions(found, asked)]
     return (None if faults else found), faults
+
+
+def other_counts(where: str, submitted: Sequence[Case], again: Sequence[Case]) -> Iterator[Finding]:
+    """Cases recorded under another promise: their bytes may be others, how many agree may not. Nobody is accused."""
+    for fault in compare_summaries(where, tally(submitted), tally(again), "the cases of your script, run here,"):
+        yield finding(fault, RESULTS)
 
 
 def of_the_run(fault: Contradiction, name: str) -> Finding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checker.lab02.claims import SOURCES, contradicted, no_data, of_the_run, replayed
+from checker.lab02.claims import SOURCES, contradicted, no_data, of_the_run, other_counts, replayed
 from checker.lab02.consistency import extended_cases, extended_contradictions
 from checker.lab02.prompts import extended_prompts
 from checker.lab02.schemas import Case, Results
@@ -48,6 +48,8 @@ def extended(work: Work) -> Iterator[Finding | str]:
             extended_cases(submitted).items(), extended_prompts(), work.extended_truths, strict=True
         )
     ]
+    if again and not comparable:
+        yield from other_counts("extended", list(extended_cases(submitted).values()), list(again.values()))
     yield from judge(pairs, RESULTS, PROPERTY_TEST, SOURCES["lab"], work.recompute.other_seeding)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from checker.faults import show
 from checker.gate import Refusal
 from checker.gate_npz import Array
@@ -15,13 +17,23 @@ from courselib import bits
 
 AXES = ("layer", "head", "slot", "dim")
 MANIFEST = f"{WORKED}/manifest.json"
+# Absolute and relative. Another order of summation moves a float32 row of this model by some 1e-6 (stock against
+# fixed ops: 1.4e-6 at most, on values of up to 5.5): rows of any honest run are nearer than this, made-up ones are not.
+TOLERANCE = 1e-4
 
 
 def slots(work: Work) -> Iterator[Finding | str]:
-    """Every byte of slots.npz: the two paths against each other, and both against the rows computed here."""
+    """Every byte of slots.npz: the two paths against each other, and both against the rows computed here.
+
+    Rows recorded under another promise (order, courselib) are compared with those within TOLERANCE.
+    """
     arrays = work.slots
     yield from _two_paths(arrays, SLOTS)
-    if work.stored_bytes_comparable(WORKED):
+    if not work.stored_bytes_comparable(WORKED):
+        yield f"slots.npz, made under another promise: tokens compared exactly, K and V within {TOLERANCE:g}"
+        yield from _tokens(work, arrays, SLOTS)
+        yield from _near_truth(work, arrays, SLOTS)
+    else:
         wrong = list(_against_truth(work, arrays, SLOTS))
         if wrong and _claims_equal(arrays) and _script_says_otherwise(work, arrays):
             wrong = [
@@ -68,17 +80,20 @@ def difference(file: str, where: str, right: Array, found: Array, message: str) 
     first = bits.first_difference(right, found)
     if first is None:
         return None
-    place = ", ".join(f"{axis} {i}" for axis, i in zip(AXES, first.index, strict=True))
     return Finding(
         kind="mismatch",
         file=file,
-        where=f"{where}: {place}",
+        where=f"{where}: {_place(first.index)}",
         expected=f"0x{first.hex_a} ({first.value_a!r})",
         found=f"0x{first.hex_b} ({first.value_b!r}), {first.ulps} ULP apart; "
         f"{first.n_different} of {first.n_total} words differ",
         message=message,
         usual_causes=causes.SLOTS,
     )
+
+
+def _place(index: tuple[int, ...]) -> str:
+    return ", ".join(f"{axis} {i}" for axis, i in zip(AXES, index, strict=True))
 
 
 def _two_paths(arrays: dict[str, Array], file: str, prefix: str = "") -> Iterator[Finding]:
@@ -91,6 +106,32 @@ def _two_paths(arrays: dict[str, Array], file: str, prefix: str = "") -> Iterato
 
 
 def _against_truth(work: Work, arrays: dict[str, Array], file: str, prefix: str = "") -> Iterator[Finding]:
+    yield from _tokens(work, arrays, file, prefix)
+    for name in ("k_cached", "k_full", "v_cached", "v_full"):
+        message = "The row is not the one the model computes."
+        fault = difference(file, prefix + name, getattr(work.true_slots, name[0]), arrays[name], message)
+        if fault:
+            yield fault
+
+
+def _near_truth(work: Work, arrays: dict[str, Array], file: str) -> Iterator[Finding]:
+    for name in ("k_cached", "k_full", "v_cached", "v_full"):
+        right, found = getattr(work.true_slots, name[0]), arrays[name]
+        far = np.argwhere(~np.isclose(found, right, rtol=TOLERANCE, atol=TOLERANCE))
+        if len(far):
+            first = tuple(far[0])
+            yield Finding(
+                kind="mismatch",
+                file=file,
+                where=f"{name}: {_place(first)}",
+                expected=f"{float(right[first])!r}, within {TOLERANCE:g}",
+                found=f"{float(found[first])!r}; {len(far)} of {right.size} values are too far off",
+                message="The row is not the one the model computes, nor near it.",
+                usual_causes=causes.SLOTS,
+            )
+
+
+def _tokens(work: Work, arrays: dict[str, Array], file: str, prefix: str = "") -> Iterator[Finding]:
     truth = work.true_slots
     right, found = truth.tokens.tolist(), arrays["tokens"].tolist()
     if right != found:
@@ -103,11 +144,6 @@ def _against_truth(work: Work, arrays: dict[str, Array], file: str, prefix: str 
             message="The tokens are not those of the prompt and of the word decoded after it.",
             usual_causes=["the word was sampled; the dump decodes greedily: the largest logit"],
         )
-    for name in ("k_cached", "k_full", "v_cached", "v_full"):
-        message = "The row is not the one the model computes."
-        fault = difference(file, prefix + name, getattr(truth, name[0]), arrays[name], message)
-        if fault:
-            yield fault
 
 
 def _claims_equal(arrays: dict[str, Array]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checker.lab02.claims import SOURCES, replayed
+from checker.lab02.claims import SOURCES, other_counts, replayed
 from checker.lab02.consistency import tally
 from checker.lab02.prompts import hidden_prompts, lab_prompts
 from checker.lab02.schemas import Case, Results
@@ -34,6 +34,9 @@ def property_(work: Work) -> Iterator[Finding | str]:
     other = work.recompute.other_seeding
     wrong = list(judge(pairs, RESULTS, PROPERTY_TEST, SOURCES["lab"], other))
     yield from wrong
+    if lab and not comparable:
+        yield "results.json, made under another promise: its counts compared with those of your script, run here"
+        yield from other_counts("runs.fixed", submitted.runs.fixed.cases, lab.runs.fixed.cases)
 
     hidden = None
     if lab:  # a script that gives nothing for the lab's prompts would only say so twice

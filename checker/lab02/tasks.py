@@ -26,7 +26,7 @@ Item = Finding | str
 
 
 def manifest(work: Work) -> Iterator[Item]:
-    """Both manifests are as their schemas ask."""
+    """Both manifests are as their schemas ask, and name the weights that the course ships."""
     for name in MANIFESTS:
         try:
             found = work.manifest(name)
@@ -35,14 +35,19 @@ def manifest(work: Work) -> Iterator[Item]:
             continue
         if isinstance(found, list):
             yield from found
-        elif isinstance(found, Manifest):
+            continue
+        right, given = work.recompute.promise()["config.weights_sha256"], found.config.weights_sha256
+        if given != right:
+            message = "The weights are not the course's: courselib.minigpt.weights_sha256() gives their hash."
+            yield finding(Contradiction("config.weights_sha256", right, given, message), name)
+        if isinstance(found, Manifest):
             lengths = [n_tokens(ask.prompt) for ask in lab_prompts()]
-            given = found.config.prompt_len_range
-            for field, right in (("min", min(lengths)), ("max", max(lengths))):
-                if getattr(given, field) != right:
+            range_ = found.config.prompt_len_range
+            for field, length in (("min", min(lengths)), ("max", max(lengths))):
+                if getattr(range_, field) != length:
                     message = "The lab's prompts have another length, counted in tokens."
                     where = f"config.prompt_len_range.{field}"
-                    fault = Contradiction(where, show(right), show(getattr(given, field)), message)
+                    fault = Contradiction(where, show(length), show(getattr(range_, field)), message)
                     yield finding(fault, name)
 
 

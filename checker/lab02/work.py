@@ -79,7 +79,10 @@ class Work:
             return self.folder.read_text(name, self._cap(name))
 
     def stored_bytes_comparable(self, folder: str) -> bool:
-        """Were the bytes in ``folder`` recorded under the promise, and with the weights, that hold here?"""
+        """Were the bytes in ``folder`` recorded under the promise that holds here?
+
+        Other weights are no reason not to compare: the lab has one model, and the task `manifest` asks for it.
+        """
         if folder not in self._stored:
             self._stored[folder] = self._why_not_comparable(f"{folder}/manifest.json")
         return self._stored[folder] is None
@@ -92,11 +95,7 @@ class Work:
         if isinstance(manifest, list):
             return f"{name} cannot be read, so nothing says under which promise they were recorded"
         config, here = manifest.config, self.recompute.promise()
-        recorded = {
-            "config.order": config.order,
-            "config.weights_sha256": config.weights_sha256,
-            "versions.courselib": manifest.versions.courselib,
-        }
+        recorded = {"config.order": config.order, "versions.courselib": manifest.versions.courselib}
         for field, there in recorded.items():
             if there != here[field]:
                 return f"{name} says {field} {there}, here it is {here[field]}; the claims were recomputed here instead"
@@ -132,27 +131,19 @@ class Work:
 
     def _start(self, name: str) -> None:
         if name not in self._futures:
-            copy = self._copy  # made once, on this thread
-            self._futures[name] = self._pool.submit(self._run, name, copy, self.timeout)
-
-    def _run(self, name: str, copy: Path, timeout: float) -> replay.Run:
-        scratch = Path(self._scratch.name)
-        # Stock ops are the slower half of a run and prove nothing: the ten hidden prompts show what they do.
-        arguments = ["--ops", "fixed"] if name == "lab" else []
-        if name == "hidden":
-            prompts = scratch / "hidden.json"
-            prompts.write_text(json.dumps([ask.to_json() for ask in hidden_prompts(self.hidden_seed)]))
-            arguments = ["--prompts", str(prompts), "--no-extended"]
-        home = scratch / "home"
-        return replay.run_script(copy, _script(name), scratch / name, arguments, home, timeout)
-
-    @cached_property
-    def _copy(self) -> Path:
-        scratch = Path(self._scratch.name)
-        (scratch / "home").mkdir(exist_ok=True)
-        answers = {artifact.path for artifact in self.lab.artifacts if artifact.kind != "python"}
-        self.folder.copy_to(scratch / "submission", leave_out=answers)
-        return scratch / "submission"
+            # Folders of its own for each run, ready before it starts: no other run's script can be in their way.
+            copy, out, home = (Path(tempfile.mkdtemp(dir=self._scratch.name)) for _ in range(3))
+            answers = {artifact.path for artifact in self.lab.artifacts if artifact.kind != "python"}
+            self.folder.copy_to(copy, leave_out=answers)
+            # Stock ops are the slower half of a run and prove nothing: the ten hidden prompts show what they do.
+            arguments = ["--ops", "fixed"] if name == "lab" else []
+            if name == "hidden":
+                prompts = home / "hidden.json"
+                prompts.write_text(json.dumps([ask.to_json() for ask in hidden_prompts(self.hidden_seed)]))
+                arguments = ["--prompts", str(prompts), "--no-extended"]
+            self._futures[name] = self._pool.submit(
+                replay.run_script, copy, _script(name), out, arguments, home, self.timeout
+            )
 
     # ---- what the model says ---------------------------------------------------------------------------------------
 

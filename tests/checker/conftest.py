@@ -82,7 +82,7 @@ def check(memory, monkeypatch, capsys):
         key = memory.key(copy, script, arguments)
         if key in memory.runs:
             run = memory.runs[key]
-            shutil.copytree(run.out, out, symlinks=True)
+            shutil.copytree(run.out, out, symlinks=True, dirs_exist_ok=True)
             return replace(run, out=out)
         run = run_script(copy, script, out, arguments, home, timeout)
         memory.keep(key, run)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -94,6 +95,8 @@ assert "torch" not in sys.modules
         (["labs/02", "--nope"], "No such option '--nope'"),
         (["labs/02", "labs/03"], "unexpected extra argument"),
         (["labs/02", "--timeout", "0"], "0"),
+        (["labs/02", "--timeout", "nan"], "nan is not a finite number"),
+        (["labs/02", "--timeout", "inf"], "inf is not a finite number"),
     ],
 )
 def test_a_usage_error_is_one_clear_line(run, arguments, message):
@@ -224,11 +227,75 @@ def test_a_fault_of_the_checker_s_own_is_short_and_says_so(run, submission, monk
     assert "Traceback" in err
 
 
-def test_a_broken_lab_toml_is_no_fault_of_the_student_s(run, tmp_path):
-    (tmp_path / "lab.toml").write_text("id = 2")
-    code, _, err = run(tmp_path)
-    assert code == 5
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('id = "02"', "id = 2", "at id: expected a string, found 2"),
+        ('id = "02"', 'id = "98"', "no tests for lab '98'"),
+        ('id = "writing"', 'id = "prose"', "expected the tasks manifest, results"),
+        ("22-yesterday-worked/dump.py", "22-yesterday-worked/dumps.py", None),  # no check reads its cap
+        ("22-yesterday-worked/slots.npz", "slots.npz", "expected an artifact 22-yesterday-worked/slots.npz"),
+    ],
+)
+def test_a_lab_toml_that_is_at_fault_is_one_clear_line(run, tmp_path, reference, old, new, message):
+    (tmp_path / "lab.toml").write_text((ROOT / "labs/02/lab.toml").read_text().replace(old, new, 1))
+    (tmp_path / "experiments" / WORKED).mkdir(parents=True)
+    (tmp_path / "experiments" / WORKED / "slots.npz").write_bytes((reference / WORKED / "slots.npz").read_bytes())
+    code, out, err = run(tmp_path)
+    if message is None:
+        assert (code, err) == (1, "")
+        return
+    assert (code, out) == (2, "")
+    assert re.fullmatch(r"checker: .+\n", err)
     assert "lab.toml" in err
+    assert message in err
+
+
+# ---- text of any kind ----------------------------------------------------------------------------------------------
+
+
+def test_a_path_that_is_no_text_is_escaped(run, written, tmp_path):
+    odd = tmp_path / "c\udcff"
+    try:
+        written.rename(odd)
+    except OSError:  # macOS: a name is UTF-8
+        return
+    code, out, _ = run("labs/02", "--submission", odd, "--only", "writing", "--format", "json")
+    assert code == 0
+    assert Report.model_validate_json(out).submission.path == str(tmp_path / r"c\udcff")
+    (odd / WORKED / "report.md").write_text("short")
+    code, out, _ = run("labs/02", "--submission", odd, "--only", "writing")
+    assert code == 1
+    assert r"c\udcff" in out
+
+
+@pytest.mark.parametrize("format_", ["terminal", "json"])
+def test_a_terminal_without_the_letter_gets_an_escape(submission, format_):
+    path = submission / CORRECTNESS / "manifest.json"
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps(document | {"experiment": "ma\u00f1ana"}))
+    command = [sys.executable, "-m", "checker", "labs/02", "--submission", str(submission), "--only", "manifest"]
+    done = subprocess.run(
+        [*command, "--format", format_], cwd=ROOT, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}
+    )
+    assert (done.returncode, done.stderr) == (1, b"")
+    if format_ == "json":
+        (finding,) = Report.model_validate_json(done.stdout).tasks[0].findings
+        assert finding.found == '"ma\u00f1ana"'
+    else:
+        assert rb'"ma\xf1ana"' in done.stdout
+
+
+def test_a_command_that_is_printed_can_be_typed(run, submission, tmp_path):
+    odd = tmp_path / "my work; $HOME"
+    submission.rename(odd)
+    (odd / WORKED / "report.md").write_text("short")
+    for more in ([], ["--hint"]):
+        code, out, _ = run("labs/02", "--submission", odd, "--only", "writing", *more)
+        assert code == 1
+        (line,) = [line for line in out.splitlines() if "python -m checker" in line]
+        typed = shlex.split(line[line.index("python") :])
+        assert typed == ["python", "-m", "checker", "labs/02", "--submission", str(odd), *typed[-3:]]
 
 
 # ---- hints -------------------------------------------------------------------------------------------------------
@@ -279,6 +346,48 @@ def test_a_last_report_that_was_tampered_with_is_not_used(run, submission):
     code, out, _ = run("labs/02", "--submission", submission, "--only", "writing", "--hint")
     assert code == 1
     assert out.startswith("writing: ")
+
+
+def forge_report(submission, change):
+    path = submission / ".checker/report.json"
+    document = json.loads(path.read_text())
+    change(document)
+    Report.model_validate(document)  # a forgery that can be read
+    path.write_text(json.dumps(document))
+
+
+def pass_all(document):
+    for task in document["tasks"]:
+        task.update(status="passed", because=None, points=task["possible"], findings=[])
+    document.update(verdict="passed", score={"points": 100, "possible": 100}, findings=[])
+
+
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [
+        (lambda d: None, False),
+        (lambda d: d["tasks"][0].update(id="other"), True),
+        (lambda d: d["tasks"].reverse(), True),
+        (lambda d: d.update(lab="98"), True),
+        (lambda d: d["environment"].update(checker="0.0.0"), True),
+        (lambda d: d["findings"].append({"kind": "mismatch", "message": "Call this number."}), True),
+        (pass_all, True),
+    ],
+    ids=["as it was", "another task", "another order", "another lab", "another checker", "a finding", "all passed"],
+)
+def test_a_forged_report_vouches_for_nothing(run, check, submission, monkeypatch, change, again):
+    (submission / CORRECTNESS / "manifest.json").write_text("{}")
+    for name in ("results.json", "property_test.py"):
+        (submission / CORRECTNESS / name).unlink()
+    check(submission)
+    forge_report(submission, change)
+    asked = []
+    real = cli.check
+    monkeypatch.setattr(cli, "check", lambda *a: asked.append(1) or real(*a))
+    code, out, _ = run("labs/02", "--submission", submission, "--hint")
+    assert code == 1
+    assert out.startswith("manifest: ")
+    assert bool(asked) == again
 
 
 def test_a_closed_pipe_is_quiet():

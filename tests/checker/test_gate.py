@@ -1,5 +1,6 @@
 """What is read of a submission, and what is refused before it is read."""
 
+import errno
 import json
 import os
 import socket
@@ -117,6 +118,48 @@ def test_a_crowd_of_files_is_refused(folder, monkeypatch):
     assert refusal(folder.fingerprint).kind == "unreadable"
 
 
+def refuses(name, error):
+    """os.{name}, which refuses every path that ends in "secret"."""
+    real = getattr(os, name)
+
+    def call(path, *arguments, **options):
+        if str(path).endswith("secret"):
+            raise OSError(*error, str(path))
+        return real(path, *arguments, **options)
+
+    return call
+
+
+@pytest.mark.parametrize("error", [(errno.EACCES, "Permission denied"), (errno.ENAMETOOLONG, "File name too long")])
+def test_a_file_that_cannot_be_looked_at_is_unreadable(folder, monkeypatch, error):
+    (folder.path / "inside" / "secret").touch()
+    assert [name for name, _ in folder.files()] == ["inside/file.txt", "inside/secret"]
+    monkeypatch.setattr(os, "lstat", refuses("lstat", error))
+    monkeypatch.setattr(os, "stat", refuses("stat", error))
+    finding = refusal(folder.fingerprint)
+    assert (finding.kind, finding.file, finding.found) == ("unreadable", "inside/secret", error[1].lower())
+
+
+def test_a_folder_that_cannot_be_looked_into_is_unreadable_and_not_passed_over(folder, monkeypatch):
+    (folder.path / "inside" / "secret").mkdir()
+    folder.fingerprint()
+    monkeypatch.setattr(os, "scandir", refuses("scandir", (errno.EACCES, "Permission denied")))
+    finding = refusal(folder.fingerprint)
+    assert (finding.kind, finding.file, finding.found) == ("unreadable", "inside/secret", "permission denied")
+
+
+def test_a_file_that_cannot_be_copied_is_unreadable(folder, tmp_path_factory):
+    copy = tmp_path_factory.mktemp("copy")
+    (copy / "inside").touch()  # where a folder is to be made
+    finding = refusal(folder.copy_to, copy, set())
+    assert (finding.kind, finding.file) == ("unreadable", "inside/file.txt")
+
+
+def test_a_name_that_is_no_text_is_escaped():
+    assert Refusal("unreadable", "c\udcff", "No.").finding.file == r"c\udcff"
+    assert Refusal("unreadable", "caf\u00e9", "No.").finding.file == "caf\u00e9"
+
+
 # ---- JSON --------------------------------------------------------------------------------------------------------
 
 BAD_JSON = {
@@ -147,6 +190,18 @@ def test_bad_json_is_refused_with_its_place(name):
 def test_brackets_in_strings_are_not_depth():
     document = {"a": "[" * 100, "b": '"' + "{" * 100}
     assert parse_json(json.dumps(document).encode(), "x") == document
+
+
+def test_a_long_text_is_read_once():
+    """Were a string without an end, or a key, looked for again and again, these would take hours."""
+    finding = refusal(parse_json, b'"' + rb"\"" * 1_000_000, "x")
+    assert finding.expected == "valid JSON"
+    assert refusal(parse_json, b'["' + b"\\", "x").expected == "valid JSON"
+    text = rb"\"[" * 100_000
+    assert parse_json(b'["' + text + b'"]', "x") == ['"[' * 100_000]
+    pairs = ", ".join(f'"{i}": 0' for i in range(200_000))
+    assert len(parse_json(f"{{{pairs}}}".encode(), "x")) == 200_000
+    assert refusal(parse_json, f'{{{pairs}, "199999": 1}}'.encode(), "x").found == "'199999' 2 times"
 
 
 json_values = st.recursive(

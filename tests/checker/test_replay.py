@@ -19,6 +19,7 @@ def run(tmp_path):
         path.parent.mkdir(parents=True)
         path.write_text(text)
         (tmp_path / "home").mkdir()
+        (tmp_path / "out").mkdir()
         return run_script(tmp_path / "copy", SCRIPT, tmp_path / "out", list(arguments), tmp_path / "home", timeout)
 
     return run

@@ -6,13 +6,17 @@ A forger's claim that nothing bears out is `integrity` (exit 4). An honest mista
 import copy
 import json
 import os
+import re
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from checker.report import Count
+from checker.spec import load_lab
 
+ROOT = Path(__file__).parents[2]
 CORRECTNESS, WORKED = "22-cache-correctness", "22-yesterday-worked"
 RESULTS, SLOTS = f"{CORRECTNESS}/results.json", f"{WORKED}/slots.npz"
 PROPERTY_TEST, DUMP = f"{CORRECTNESS}/property_test.py", f"{WORKED}/dump.py"
@@ -88,14 +92,71 @@ def test_the_reference_passes(check, reference):
     assert "on stock ops" in note
 
 
-def test_a_report_of_another_s_weights_is_recomputed_and_not_compared(check, submission):
-    """Bytes recorded under another promise are neither believed nor held against anyone."""
-    edit(submission / MANIFEST, lambda d: d["config"].update(weights_sha256=FAKE))
+OLDER = {
+    "order": lambda d: d["config"].update(order="fixed-order/0"),
+    "courselib": lambda d: d["versions"].update(courselib="0.0.1"),
+}
+
+
+@pytest.mark.parametrize("field", OLDER)
+def test_bytes_of_another_promise_are_recomputed_and_not_compared(check, submission, field):
+    """They are neither believed nor held against anyone; how many cases agree is compared all the same."""
+    edit(submission / MANIFEST, OLDER[field])
     edit(submission / RESULTS, forge_digest)
     code, report = check(submission, "--only", "property")
     assert code == 0
     assert report.evidence.stored_bytes == "not compared"
-    assert FAKE in report.evidence.stored_bytes_because
+    assert field in report.evidence.stored_bytes_because
+    assert any("counts compared" in note for t in report.tasks for note in t.notes)
+
+
+def test_counts_of_another_promise_are_those_of_the_script_run_here(check, submission):
+    edit(submission / MANIFEST, OLDER["courselib"])
+    edit(submission / RESULTS, admit)
+    edit(submission / MANIFEST, lambda d: d["results_summary"].update(bytes_passed=49, bytes_failed=1))
+    found = refused_without_accusation(check, submission, "property")
+    assert [(f.file, f.where, f.expected, f.found) for f in found] == [
+        (RESULTS, "runs.fixed.bytes_passed", "50", "49"),
+        (RESULTS, "runs.fixed.bytes_failed", "0", "1"),
+    ]
+
+
+def test_counts_of_the_extended_cases_too(check, submission):
+    edit(submission / MANIFEST, OLDER["courselib"])
+    edit(submission / RESULTS, lambda d: d["extended"]["long"]["k"].update(uncached=FAKE, differing=5))
+    found = refused_without_accusation(check, submission, "extended")
+    assert [f.where for f in found] == ["extended.bytes_passed", "extended.bytes_failed"]
+
+
+@pytest.mark.parametrize("field", OLDER)
+def test_slots_of_another_promise_are_compared_within_a_tolerance(check, submission, field):
+    edit(submission / DUMP_MANIFEST, OLDER[field])
+    edit_npz(submission / SLOTS, flip("k_cached", "k_full"))
+    code, report = check(submission, "--only", "slots")
+    assert code == 0
+    assert any("within 0.0001" in note for t in report.tasks for note in t.notes)
+    edit_npz(submission / SLOTS, zeros)
+    found = refused_without_accusation(check, submission, "slots")
+    wheres = [f.where.split(":")[0] for f in found]
+    assert wheres == ["tokens", "k_cached", "k_full", "v_cached", "v_full"]
+    assert all(f.expected != f.found for f in found)
+    edit_npz(submission / SLOTS, lambda arrays: [arrays[name].fill(np.nan) for name in arrays if name != "tokens"])
+    assert len(refused_without_accusation(check, submission, "slots")) == 5
+
+
+def test_no_slots_are_saved_by_weights_that_do_not_exist(check, submission):
+    edit(submission / DUMP_MANIFEST, lambda d: d["config"].update(weights_sha256="0" * 64))
+    edit_npz(submission / SLOTS, zeros)
+    code, report = check(submission, "--only", "slots", "--only", "manifest")
+    assert code == 4
+    assert len(findings(report, "slots")) == 5
+    found = the_finding(report, "manifest")
+    assert (found.kind, found.file, found.where) == ("mismatch", DUMP_MANIFEST, "config.weights_sha256")
+
+
+def zeros(arrays):
+    for array in arrays.values():
+        array.fill(0)
 
 
 # ---- forged: exit 4 ----------------------------------------------------------------------------------------------
@@ -348,6 +409,8 @@ def test_a_manifest_that_is_older_than_the_results(check, submission):
         (MANIFEST, lambda d: d["config"].update(temperature=0.5), "manifest", "config.temperature"),
         (MANIFEST, lambda d: d["config"].update(prompt_len_range={"min": 8, "max": 32, "unit": "tokens"}), "manifest",
          "config.prompt_len_range.min"),
+        (MANIFEST, lambda d: d["config"].update(weights_sha256=FAKE), "manifest", "config.weights_sha256"),
+        (DUMP_MANIFEST, lambda d: d["config"].update(weights_sha256=FAKE), "manifest", "config.weights_sha256"),
         (MANIFEST, lambda d: d["versions"].pop("torch"), "manifest", "versions.torch"),
         (DUMP_MANIFEST, lambda d: d["config"].update(slots=[1, 0]), "manifest", "config.slots"),
         (DUMP_MANIFEST, lambda d: d["config"].update(decoded="played"), "slots", "config.decoded"),
@@ -447,6 +510,31 @@ def test_a_property_test_that_gives_no_data(check, submission, script, message):
     assert message in found.message
 
 
+def test_folders_beside_out_are_in_nobody_s_way(check, submission, lab_answers, hidden_answers):
+    text = script_that_writes(lab_answers, hidden_answers)
+    names = ("lab", "hidden", "dump", "home", "submission", "hidden.json", "out")
+    text += f"import os\nfor name in {names!r}: os.makedirs(os.path.join(out, '..', name), exist_ok=True)\n"
+    (submission / PROPERTY_TEST).write_text(text)
+    code, _ = check(submission, "--only", "property", "--only", "dump")
+    assert code == 0
+
+
+def test_no_run_sees_what_another_has_left(check, submission):
+    """Each has a copy of the submission, a HOME and an --out of its own."""
+    look = """import os, sys
+out = sys.argv[sys.argv.index("--out") + 1]
+left = [os.path.join(place, "left") for place in (out, os.environ["HOME"], "..")]
+if any(map(os.path.exists, left)):
+    raise SystemExit(9)
+for path in left:
+    open(path, "w").close()
+"""
+    (submission / PROPERTY_TEST).write_text(look)
+    (submission / DUMP).write_text(look)
+    _, report = check(submission, "--only", "property", "--only", "dump")
+    assert [r.exit_code for r in report.evidence.replayed] == [0, 0, 0]
+
+
 @pytest.mark.parametrize(
     ("script", "message"),
     [
@@ -475,6 +563,40 @@ def test_a_readme_that_is_too_short_or_leaves_out_what_was_asked(check, submissi
     (submission / README).write_text("No bugs found. On stock ops the bytes differ.")
     (found,) = refused_without_accusation(check, submission, "writing")
     assert (found.expected, found.found) == ("at least 120 words", "9 words")
+
+
+@pytest.mark.parametrize(
+    ("text", "says_so"),
+    [
+        ("No bugs found.", True),
+        ("no bug was\nfound", True),
+        ("No bugs  are found", True),
+        ("A bug in the cursor; the fix was one line.", True),
+        ("The fix is in; it was an old bug.", True),
+        ("No bugs foundation", True),
+        ("no bug", False),
+        ("a bug, and no more", False),
+        ("prefix: a debug print", False),
+        ("no bug" + " " * 19_000, False),
+        ("bug " * 4_900, False),
+        ("no bugs was " * 1_600, False),
+    ],
+)
+def test_a_bug_or_none_is_found_in_a_text_of_any_length(text, says_so):
+    """Were a pattern to look again and again, the long texts would take minutes."""
+    readme = load_lab(ROOT / "labs/02").artifact(README)
+    assert len(text) <= readme.max_bytes == 20_000
+    assert bool(re.search(readme.statements[0].pattern, text, re.IGNORECASE)) == says_so
+
+
+def test_the_hex_row_is_found_in_a_text_of_many_lines(check, submission):
+    text = (submission / REPORT).read_text()
+    (submission / REPORT).write_text("\n" * (20_000 - len(text.encode())) + text)
+    code, _ = check(submission, "--only", "writing")
+    assert code == 0
+    (submission / REPORT).write_text("\n" * 20_000)
+    found = refused_without_accusation(check, submission, "writing")
+    assert any("K layer 0 head 0 slot 1:" in f.expected for f in found)
 
 
 def test_a_hex_row_that_is_another(check, submission):
