@@ -85,6 +85,13 @@ class Folder:
                 if stat.S_ISREG(info.st_mode):
                     yield inside, info
 
+    def newer(self, name: str, than: str) -> bool:
+        """Was the file ``name`` changed after the file ``than``? False if either is not there."""
+        try:
+            return (self.path / name).lstat().st_mtime_ns > (self.path / than).lstat().st_mtime_ns
+        except OSError:
+            return False
+
     def fingerprint(self) -> str:
         """sha256 over names and contents: it changes when the work does."""
         total = hashlib.sha256()

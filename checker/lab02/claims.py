@@ -1,7 +1,9 @@
 """What to call a wrong claim, and what the script that made it gives when it is run here.
 
 The rule of this lab: a claim better than its evidence is `integrity` if the student's own script, run here, does not
-make it; if the script makes it too, or gives nothing to go by, it is a mistake like any other, `mismatch`.
+make it; if the script makes it too, or gives nothing to go by, it is a mistake like any other, `mismatch`. So it is
+when the script was changed after the file was written: a mended script beside an old file is the likeliest story at
+2 a.m., and a changed date buys no points.
 """
 
 from __future__ import annotations
@@ -34,7 +36,10 @@ def contradicted(
         again, _ = replayed(work, "hidden" if fault.where.startswith("runs.stock") else "lab")
         if again and not (script_says_so and script_says_so(again)):
             message += " The claim is the better one, and your script, run here, does not make it."
-            kind = "integrity"
+            if work.folder.newer(PROPERTY_TEST, than=file):
+                message += " The script was changed after the file was written: run it in its folder, then check again."
+            else:
+                kind = "integrity"
     return finding(fault, file, message, kind)
 
 

@@ -107,6 +107,11 @@ def _admitted(case: Case) -> Wrong | None:
 
 
 def _of_the_file(fault: Wrong, pair: Pair) -> tuple[Kind, str]:
+    if fault.admitted and pair.replayed not in (None, pair.submitted):
+        return "mismatch", (
+            f"{fault.message} Your script, run here, gives something else, so the file is from an earlier one: run the "
+            "script in its folder, then check again."
+        )
     if fault.admitted or pair.replayed is None:
         return "mismatch", fault.message
     if pair.submitted == pair.replayed:

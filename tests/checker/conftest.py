@@ -7,6 +7,7 @@ it wrote is copied where a later check asks for it. `test_whole.py` checks witho
 import hashlib
 import itertools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -75,7 +76,10 @@ def memory(reference, tmp_path_factory):
 
 @pytest.fixture
 def check(memory, monkeypatch, capsys):
-    """check(submission, *options) -> (exit code, the report), with runs remembered."""
+    """check(submission, *options, mended=False) -> (exit code, the report), with runs remembered.
+
+    mended: the script is newer than the files beside it; otherwise they were written after it, as a run does.
+    """
     run_script = replay.run_script
 
     def remembered(copy, script, out, arguments, home, timeout):
@@ -91,7 +95,14 @@ def check(memory, monkeypatch, capsys):
     monkeypatch.setattr(replay, "run_script", remembered)
     monkeypatch.chdir(ROOT)
 
-    def check(submission, *options):
+    def check(submission, *options, mended=False):
+        script = Path(submission) / PROPERTY_TEST
+        if script.is_file():
+            written = (script.parent / "results.json", script.parent / "manifest.json")
+            times = [file.stat().st_mtime_ns for file in written if file.exists()]
+            if times:
+                now = max(times) + 1 if mended else min(times) - 1
+                os.utime(script, ns=(now, now))
         arguments = ["labs/02", "--submission", str(submission), "--hidden-seed", str(HIDDEN_SEED), *options]
         code = cli.main([*arguments, "--format", "json"])
         out, err = capsys.readouterr()

@@ -249,6 +249,27 @@ def test_a_manifest_that_counts_better_than_results_and_script(check, submission
     assert wheres == ["results_summary.bytes_passed", "results_summary.bytes_failed"]
 
 
+def test_a_script_mended_since_is_told_to_run_again_and_nobody_is_accused(check, submission):
+    def change(document):
+        case(document)["k"].update(uncached=FAKE, differing=5)  # and the summary says 50: a bug, since mended
+
+    edit(submission / RESULTS, change)
+    code, report = check(submission, "--only", "results", mended=True)
+    assert code == 1
+    assert {f.kind for f in findings(report, "results")} == {"mismatch"}
+    told = [f for f in findings(report, "results") if "changed after the file was written: run it" in f.message]
+    assert told, findings(report, "results")
+    assert check(submission, "--only", "results")[0] == 4  # the same file, written after the script: a claim
+
+
+def test_a_file_that_admits_what_the_script_no_longer_does_is_an_old_one(check, submission):
+    edit(submission / RESULTS, admit)
+    edit(submission / MANIFEST, lambda d: d["results_summary"].update(bytes_passed=49, bytes_failed=1))
+    code, report = check(submission, "--only", "property", mended=True)
+    assert code == 1
+    assert "the file is from an earlier one: run the script" in findings(report, "property")[0].message
+
+
 def test_answers_known_for_the_lab_s_prompts_only(check, submission, lab_answers, hidden_answers):
     """A script with the right answers written into it has none for prompts it has not seen."""
     for run in hidden_answers["runs"].values():
