@@ -153,7 +153,8 @@ def _draw_evidence(report: Report, out: Console) -> None:
     evidence = report.evidence
     lines: list[str] = []
     for replay in evidence.replayed:
-        line = f"{' '.join([replay.script, *replay.arguments])}: {replay.outcome} in {replay.seconds:.1f} s"
+        how = f"ended with exit code {replay.exit_code}" if replay.exit_code else replay.outcome
+        line = f"{' '.join([replay.script, *replay.arguments])}: {how} in {replay.seconds:.1f} s"
         for count in replay.counts:
             line += (
                 f"; {count.ops} ops: tokens equal in {count.tokens_equal} of {count.cases}, "
