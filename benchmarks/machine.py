@@ -16,8 +16,8 @@ from courselib.kernels.cpu.build import find_compiler
 from .schema import Device
 
 
-def device(threads: list[int], load_before: float | None) -> Device:
-    """Call at the end of a run; load_before is what `load` said at its beginning."""
+def device(threads: list[int], load_before: float | None, gpu: str | None = None) -> Device:
+    """Call at the end of a run; load_before is what `load` said at its beginning. gpu: its name, where one was used."""
     now = load()
     return Device(
         cpu=cpu_model(),
@@ -25,6 +25,7 @@ def device(threads: list[int], load_before: float | None) -> Device:
         threads=threads,
         system=f"{platform.system()} {platform.machine()}",
         instructions=torch.backends.cpu.get_cpu_capability(),
+        gpu=gpu,
         load=None if load_before is None or now is None else (load_before, now),
     )
 
@@ -49,6 +50,15 @@ def cpu_model() -> str:
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration, subprocess.CalledProcessError):
         return platform.processor() or platform.machine()
+
+
+def driver() -> str | None:
+    """The NVIDIA driver's version, None where nvidia-smi does not tell."""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n", 1)[0].strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def slug(name: str) -> str:

@@ -7,6 +7,8 @@ trust a median; there is no field for a conclusion.
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 Settings = dict[str, int | str]  # what was varied: {"B": 4, "threads": 1}
+SECONDS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6}  # the units of time, in seconds
 
 
 class Strict(BaseModel):
@@ -57,6 +60,26 @@ class Measured(Strict):
         return cls(low=low, median=median, high=high, repeats=len(values))
 
 
+class Floor(Strict):
+    """The least time that work can take: `bytes` at `bandwidth` (bytes/s) or `flops` at `rate` (flop/s), whichever is
+    longer, in the row's unit. Both speeds are medians that the same run measured, so noise may undercut the floor."""
+
+    value: PositiveFloat
+    bytes: PositiveInt
+    bandwidth: PositiveFloat
+    flops: NonNegativeInt = 0
+    rate: PositiveFloat | None = None
+
+    @classmethod
+    def of(cls, unit: str, bytes: int, bandwidth: float, flops: int = 0, rate: float | None = None) -> Floor:
+        """In `unit` ("s", "ms" or "µs"), kept to four digits. flops without a rate are left out of it."""
+        seconds = max(bytes / bandwidth, flops / rate if rate else 0.0)
+        return cls(
+            value=float(f"{seconds / SECONDS[unit]:.4g}"), bytes=bytes, bandwidth=bandwidth,
+            flops=flops if rate else 0, rate=rate,
+        )  # fmt: skip
+
+
 class Row(Strict):
     """One thing timed on several peers in turn. ratios: "a / b" -> a's value over b's, each repeat of a over the repeat
     of b that ran beside it (so what slowed both down cancels)."""
@@ -67,6 +90,20 @@ class Row(Strict):
     settings: Settings
     values: dict[str, Measured] = Field(min_length=1)
     ratios: dict[str, Measured]
+    floor: Floor | None = None
+
+    @model_validator(mode="after")
+    def floor_is_a_time(self) -> Self:
+        if self.floor is not None:
+            if self.unit not in SECONDS or self.better != "lower":
+                raise ValueError(
+                    f"a floor bounds a time from below; this row is in {self.unit}, {self.better} is better"
+                )
+            f = self.floor
+            again = Floor.of(self.unit, f.bytes, f.bandwidth, f.flops, f.rate).value
+            if not math.isclose(f.value, again, rel_tol=1e-3):
+                raise ValueError(f"a floor of {f.value} {self.unit} does not follow from its parts, which give {again}")
+        return self
 
     @model_validator(mode="after")
     def ratios_name_peers(self) -> Self:
@@ -114,8 +151,11 @@ class Result(Strict):
     notes: list[str]
 
     def save(self, path: Path) -> None:
+        """Written beside and moved into place: a run that is killed as it saves keeps what it had."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.model_dump_json(indent=1, exclude_none=True) + "\n", encoding="utf-8")
+        beside = path.with_name(path.name + ".part")
+        beside.write_text(self.model_dump_json(indent=1, exclude_none=True) + "\n", encoding="utf-8")
+        os.replace(beside, path)
 
 
 def load(path: Path) -> Result:

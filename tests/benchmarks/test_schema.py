@@ -23,6 +23,7 @@ def test_a_stored_result_is_valid_and_no_quick_run(path: Path) -> None:
     result = load(path)
     assert path.name.startswith(f"{result.name}-")
     assert not result.quick
+    assert not any(note.startswith("incomplete") for note in result.notes)
 
 
 @pytest.mark.parametrize("path", [p for p in STORED if p.name.startswith("generate-")], ids=lambda path: path.name)

@@ -2,6 +2,7 @@
 
 import ctypes
 import json
+import math
 import os
 import platform
 import subprocess
@@ -15,7 +16,7 @@ import torch
 
 from courselib import bits
 from courselib.kernels import registry
-from courselib.kernels.cpu import build, fixed_c, fixed_torch
+from courselib.kernels.cpu import build, fixed_c, fixed_torch, primitives_c, primitives_torch
 
 COMPILER = build.find_compiler()
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C compiler: there is nothing to build")
@@ -53,9 +54,15 @@ def large_probe(ops: ModuleType) -> dict[str, torch.Tensor]:
     """Every kernel on sizes that reach its bodies and its tails."""
     x, w, q, k, v = noise(7, 133), noise(133, 215), noise(2, 6, 3, 40), noise(2, 3, 90, 40), noise(2, 3, 90, 40)
     wide = noise(40, 1000) * 20
+    more = {fixed_c: primitives_c, fixed_torch: primitives_torch}[ops]
+    rms, rstd = more.rms_norm(wide, None, 1e-5)
+    layer, mean, _ = more.layer_norm(wide, wide[0], wide[1], 1e-5)
+    mask = noise(2, 6, 3, 90).masked_fill_(noise(2, 6, 3, 90) > 0.5, -math.inf)
+    out, lse = more.attention(q, k, v[..., :33], mask, False, 0.2)
     return {
         "linear": ops.linear(x, w),
         "linear of one row": ops.linear(x[:1], w),
+        "linear of many rows": ops.linear(wide[:, :133].contiguous(), w),
         "linear of a transpose": ops.linear(x, w.t().contiguous().t()),
         "rms_norm": ops.rms_norm(x, w[:, 0].contiguous(), 1e-5),
         "softmax": ops.softmax(wide),
@@ -66,6 +73,17 @@ def large_probe(ops: ModuleType) -> dict[str, torch.Tensor]:
         "gelu": ops.gelu(wide),
         "rope": ops.rope(q, noise(2, 3, 20), noise(2, 3, 20) + 1),
         "attention": ops.attention(q, k, v, [80, 87], [5, 0], [3, 2]),
+        "bmm": more.matmul(q[0], k[0].repeat(2, 1, 1).transpose(1, 2)),
+        "rms_norm without a weight": rms,
+        "rstd": rstd,
+        "layer_norm": layer,
+        "mean": mean,
+        "logsumexp": more.logsumexp(wide),
+        "sum": more.reduce(wide[..., None], False, None, 3.0),
+        "sum of squares over rows": more.reduce(wide[None], True, wide[:1], 3.0),
+        "sigmoid": more.sigmoid(wide),
+        "masked attention": out,
+        "lse": lse,
     }
 
 

@@ -17,6 +17,7 @@ An implementation is a module with these functions (all float32 so far):
         Rows t >= count[b] are padding and give nothing of meaning.
 """
 
+from .evidence import listening, ran
 from .registry import FIXED_ORDER, current_ops, use_ops
 
-__all__ = ["FIXED_ORDER", "current_ops", "use_ops"]
+__all__ = ["FIXED_ORDER", "current_ops", "listening", "ran", "use_ops"]

@@ -24,23 +24,30 @@ NAME = "fixed-c"
 # milliseconds.
 MIN_WORK = 4_000_000
 # The bytes that every correct build gives on `_probe`'s inputs; a compiler that reorders or fuses gives others.
-PROBE_SHA256 = "aa60148ca1d250b78fd224fca2ceac49c2eb80f214b8ecd344697b94cbfd8522"
+PROBE_SHA256 = "383011e37e92147a838fea2e061dd2786f0f01d154f38bcd3da82fc3dfcf9e5f"
 
 _PTR, _INT, _F32 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
 _SIGNATURES = {
     "linear": [_PTR, _INT, _PTR, _INT, _PTR, _INT, _INT, _INT, _INT],
     "linear_nk": [_PTR, _INT, _PTR, _INT, _PTR, _INT, _INT, _INT, _INT],
+    "bmm": [_PTR, _INT, _INT, _PTR, _INT, _INT, _INT, _PTR, *[_INT] * 5],
     "rms_norm": [_PTR, _PTR, _PTR, _INT, _INT, _F32],
+    "rms_norm_rstd": [*[_PTR] * 4, _INT, _INT, _F32],
+    "layer_norm": [*[_PTR] * 6, _INT, _INT, _F32],
+    "reduce": [_PTR, _PTR, _PTR, *[_INT] * 5, _F32],
     "softmax": [_PTR, _PTR, _INT, _INT],
     "log_softmax": [_PTR, _PTR, _INT, _INT],
+    "logsumexp": [_PTR, _PTR, _INT, _INT],
     "exp_": [_PTR, _PTR, _INT],
     "log_": [_PTR, _PTR, _INT],
     "silu": [_PTR, _PTR, _INT],
+    "sigmoid": [_PTR, _PTR, _INT],
     "gelu": [_PTR, _PTR, _INT],
     "rope": [_PTR, _INT, _INT, _INT, _PTR, _PTR, _PTR, _INT, _INT, _INT, _INT],
     "attention": [*[_PTR] * 10, *[_INT] * 7, _F32],
+    "masked_attention": [*[_PTR] * 10, *[_INT] * 9, _F32],
 }
-_ANSWERS_STATUS = {"linear_nk", "attention"}  # 1 when there was no memory; the others return nothing
+_ANSWERS_STATUS = {"attention", "masked_attention"}  # 1 when there was no memory; the others return nothing
 
 
 @cache
@@ -227,13 +234,13 @@ def _probe(library: ctypes.CDLL) -> str:
     noise = ((words * 2654435761 % 4294967296).double() / 2147483648 - 1).float()  # exact steps in [-1, 1), no libm
     masked = noise[: R * D] * 32
     masked[::11] = -math.inf  # never a whole row
-    out = torch.zeros(11, R * R + R * D)
+    out = torch.zeros(19, R * R + R * D)
     x, w, m = noise.data_ptr(), noise[R * D :].data_ptr(), masked.data_ptr()
     y = [row.data_ptr() for row in out]
-    strides, zero = _ints((R * D, R * D, D, 1)), _ints((0,))
+    strides, zero, eps = _ints((R * D, R * D, D, 1)), _ints((0,)), math.ldexp(1.0, -17)
     library.linear(x, D, w, R, y[0], R, R, D, R)
     library.linear_nk(x, D, w, D, y[1], R, R, D, R)
-    library.rms_norm(x, w, y[2], R, D, math.ldexp(1.0, -17))
+    library.rms_norm(x, w, y[2], R, D, eps)
     library.softmax(m, y[3], R, D)
     library.log_softmax(m, y[4], R, D)
     library.exp_(m, y[5], R * D)
@@ -242,4 +249,13 @@ def _probe(library: ctypes.CDLL) -> str:
     library.gelu(x, y[8], R * D)
     library.rope(x, 0, 0, D, w, w, y[9], 1, 1, R, D - 1)
     library.attention(x, strides, w, strides, x, strides, y[10], zero, zero, _ints((R,)), 0, 1, 1, 1, R, R, D, 0.125)
+    library.bmm(x, 1, D, w, 2, D, 0, y[11], 0, 3 * 19, 19, 57, 61)
+    library.rms_norm_rstd(x, None, y[12], y[12] + 4 * R * D, R, D, eps)
+    library.layer_norm(x, w, x, y[13], y[13] + 4 * R * D, y[13] + 4 * R * (D + 1), R, D, eps)
+    library.reduce(x, y[14], None, 0, R, D, 1, 1, 3.0)
+    library.reduce(x, y[15], w, 0, 1, R, D, 0, 3.0)
+    library.logsumexp(m, y[16], R, D)
+    library.sigmoid(x, y[17], R * D)
+    seen = (m, strides, y[18], y[18] + 4 * R * D)
+    library.masked_attention(x, strides, w, strides, x, strides, *seen, 0, R, 1, 1, R, R, D, D, 1, 0.125)
     return hashlib.sha256(out.numpy().astype("<f4").tobytes()).hexdigest()
