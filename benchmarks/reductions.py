@@ -53,13 +53,13 @@ def sum_peers() -> dict[str, Peers]:
         return call
 
     def row(x: Tensor) -> Sequence[int]:
-        return (*x.shape, 1)
+        return x.shape
 
     def column(x: Tensor) -> Sequence[int]:
         return (1, *x.shape)
 
     def everything(x: Tensor) -> Sequence[int]:
-        return 1, x.numel(), 1
+        return 1, x.numel()
 
     return {
         "sum, dim -1": {"triton": over(row), "torch": lambda x: torch.sum(x, -1)},

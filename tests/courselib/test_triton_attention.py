@@ -284,7 +284,11 @@ def test_a_ragged_batch_is_its_sequences(data: st.DataObject) -> None:
         k[b, :, : first[b]] = v[b, :, : first[b]] = NAN
         k[b, :, first[b] + n :] = v[b, :, first[b] + n :] = NAN
     if data.draw(st.booleans()):
-        mask = torch.where(mask, 0.0, torch.finfo(torch.float16).min).half()
+        # -inf, float16's lowest number, and what PyTorch puts for False where it chooses cuDNN's attention
+        dtype, hide = data.draw(
+            st.sampled_from([(torch.float32, -INF), (torch.float16, -65504), (torch.bfloat16, -65504)])
+        )
+        mask = torch.where(mask, 0.0, torch.tensor(float(hide), dtype=torch.float32)).to(dtype)
     out, lse = kernel.attention(q, k, v, mask=mask)
     for b, n in enumerate(lengths):
         one, own = slice(b, b + 1), slice(first[b], first[b] + n)

@@ -1,12 +1,17 @@
 """The Triton matrix product in the interpreter, and the choice of tiles. (Speed and the real kernels: tests/gpu.)"""
 
+import json
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from courselib import bits
-from courselib.kernels.triton import matmul
+from courselib.kernels.triton import certificate, matmul
 from courselib.kernels.triton.matmul import launch
 from courselib.kernels.triton.tiles import FIXED, Gpu, Tile, candidates, choose
 
@@ -116,6 +121,31 @@ def test_every_tile_fits_and_is_one_that_a_certificate_covers(M, N, kind, out, t
 def test_the_fixed_tiles_fit_everywhere():
     for itemsize, tile in FIXED.items():
         assert tile.shared_memory(itemsize, 4) <= 48 * 1024
+
+
+@pytest.mark.parametrize("path", sorted(certificate.SHIPPED.glob("*.json")), ids=lambda path: path.stem)
+def test_the_shipped_certificates_are_about_these_kernels_and_tiles(path):
+    kept = json.loads(path.read_text())
+    code = "from courselib.kernels.triton.certificate import kernels_sha256; print(kernels_sha256())"
+    environment = {**os.environ, "TRITON_INTERPRET": "0"}  # the text that is compiled, not the interpreter's
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert kept["kernels"] == run.stdout.strip(), "the kernels were changed: certify them again, on that GPU"
+    assert "H100" in kept["device"]
+    assert {(str(dtype), precision) for dtype, precision in certificate.covered(kept, H100)} == {
+        ("torch.bfloat16", "ieee"), ("torch.float16", "ieee"),
+        ("torch.float32", "ieee"), ("torch.float32", "tf32x3"), ("torch.float32", "tf32"),
+    }  # fmt: skip
+    for kind in kept["kinds"]:
+        assert kind["differing"] == {}
+        assert kind["outputs_differing_over_m"] == 0
+
+
+def test_a_tile_that_was_found_different_is_not_covered():
+    path = next(iter(certificate.SHIPPED.glob("*h100*.json")))
+    kept = json.loads(path.read_text())
+    kept["kinds"][0]["equal"].remove("16x64x256 4 warps 4 stages tma early")
+    assert (torch.bfloat16, "ieee") not in certificate.covered(kept, H100)
+    assert (torch.float16, "ieee") in certificate.covered(kept, H100)
 
 
 def test_all_tf32x3_tiles_step_alike():

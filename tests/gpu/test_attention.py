@@ -198,9 +198,9 @@ def assert_padding_moves_nothing(
         x, y, z = (torch.nn.functional.pad(t, (0, 0, left, right), value=NAN) for t in (q, k, v))
         visible = triangle(left + T + right, left + T + right)
         visible[:, :left], visible[:, left + T :] = False, False
-        low = torch.finfo(dtype).min
-        masks = {"bool": visible, "additive": torch.zeros(visible.shape, dtype=dtype, device="cuda")}
-        masks["additive"][~visible] = low
+        masks = {"bool": visible}
+        for low in (torch.finfo(dtype).min, -math.inf, -65504.0):  # the last is PyTorch's, for cuDNN's attention
+            masks[f"additive {low}"] = torch.zeros(visible.shape, dtype=dtype, device="cuda").masked_fill(~visible, low)
         for kind, mask in masks.items():
             answer = rows(attention(x, y, z, mask=mask[None, None]), left, left + T)
             both_same(answer, want, f"{kind} mask, {left} to the left, {right} to the right")

@@ -129,6 +129,24 @@ def test_each_attention_backend(backend, causal):
         torch.testing.assert_close(a.double(), b, rtol=2**-5, atol=2**-5)
 
 
+@pytest.mark.parametrize("backend", FUSED[1:], ids=lambda b: b.name)  # flash takes no mask
+@pytest.mark.parametrize("T", [1, 37])
+def test_left_padding_through_each_attention_backend(backend, T):
+    # A boolean mask reaches each backend as other numbers: -inf, or cuDNN's -65504.
+    q, k, v = (noise(1, 8, n, 128, dtype=torch.bfloat16, seed=i) for i, n in enumerate((T, 37, 37)))
+    with set_batch_invariant_mode():
+        alone = F.scaled_dot_product_attention(q, k, v, is_causal=T > 1)
+        for pad in (1, 16, 53, 100):
+            mask = torch.ones(T, 37 + pad, dtype=torch.bool, device="cuda").tril(37 + pad - T)
+            mask[:, :pad] = False
+            filler = noise(1, 8, pad, 128, dtype=torch.bfloat16, seed=pad)
+            with sdpa_kernel(backend):
+                padded = F.scaled_dot_product_attention(
+                    q, torch.cat([filler, k], 2), torch.cat([filler, v], 2), attn_mask=mask[None, None]
+                )
+            assert bits.equal(alone, padded), bits.report(alone, padded, ("alone", f"{pad} to the left"))
+
+
 def test_attention_with_a_mask_and_its_gradient():
     q = noise(2, 4, 70, 64, dtype=torch.bfloat16).requires_grad_()
     bias = noise(1, 1, 70, 70, dtype=torch.bfloat16, seed=3).requires_grad_()
@@ -223,6 +241,7 @@ def test_under_cuda_graph_capture():
     assert all(bits.equal(a, b) for a, b in zip(captured, expected, strict=True))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Inductor's own imports
 def test_a_function_compiled_by_inductor_runs_eagerly():
     f = torch.compile(lambda x: (x * 2).softmax(-1).sum(-1))
     x = noise(8, D)

@@ -85,7 +85,7 @@ def test_a_row_keeps_its_bytes_in_any_crowd(op: Op, dtype: torch.dtype) -> None:
 def test_kernels_that_look_at_the_number_of_rows_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     def chunk_by_rows(x: Tensor) -> tuple[Tensor, ...]:
         monkeypatch.setattr(sys.modules["courselib.kernels.triton.softmax"], "CHUNK", 4096 if len(x) < 16 else 8192)
-        return (logsumexp(x, out_dtype=torch.float32), log_softmax(x, out_dtype=torch.float32))
+        return (softmax(x.float()),)  # float32: a row of bfloat16 is one launch on Hopper
 
     def warps_by_rows(x: Tensor) -> tuple[Tensor, ...]:
         R, D = x.shape

@@ -188,8 +188,7 @@ def _gradients(
     if mask is not None and mask.dtype == torch.bool:
         seen = seen & mask
     elif mask is not None:
-        # The Triton forward hides a slot at half of a dtype's most negative number already.
-        hidden = torch.finfo(mask.dtype).min / 2 if mask.is_cuda else -math.inf
+        hidden = ours.HIDDEN if mask.is_cuda else -math.inf
         seen, scores = seen & (mask > hidden), scores + mask.to(accumulated)
     scores = scores.masked_fill(~seen, -math.inf)  # filled, not added to: a masked slot may hold NaN
     P = ours.softmax(scores.reshape(B * H * T, S)).reshape(B * H, T, S)

@@ -11,10 +11,10 @@ GPU; never of the number of rows, the position, the neighbours, padding or strid
 Triton's interpreter, on CPU tensors: slow, for learning and for tests.
 """
 
-from .attention import attention
+from .attention import HIDDEN, attention
 from .matmul import matmul
 from .norm import layer_norm, rms_norm
 from .reduce import reduce
 from .softmax import log_softmax, logsumexp, softmax
 
-__all__ = ["attention", "layer_norm", "log_softmax", "logsumexp", "matmul", "reduce", "rms_norm", "softmax"]
+__all__ = ["HIDDEN", "attention", "layer_norm", "log_softmax", "logsumexp", "matmul", "reduce", "rms_norm", "softmax"]

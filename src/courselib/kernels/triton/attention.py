@@ -26,6 +26,10 @@ from ..evidence import ran
 from .runtime import INTERPRETED, check_device, tl, triton
 
 MAX_HEAD_SIZE = 256
+# A float mask hides what it adds this much to, or less: -inf, and all that stands for it in practice, such as a dtype's
+# lowest number, or the -65504 that PyTorch puts for False where it chooses cuDNN's attention. A weight of exp(-30000)
+# is 0 beside any other; but a slot that merely weighs nothing would still be counted as the sequence's first.
+HIDDEN = -30000.0
 _INTERPRETED = tl.constexpr(INTERPRETED)
 _SCAN = 4096  # slots of a mask's row that are looked at together
 _L2 = 24 << 20  # bytes of K and V that programs running together may use: about half of an H100's L2 cache
@@ -53,8 +57,8 @@ def attention(
     q (B, H, T, d_h), k (B, H_kv, S, d_h), v (B, H_kv, S, d_v), all float16, bfloat16 or float32 and any strides; H a
     multiple of H_kv, d_h and d_v at most 256. scale defaults to 1/sqrt(d_h). mask, bool (True: visible) or float (added
     to the scaled scores in float32), broadcasts to (B, H, T, S) and is read where it lies; a value of a float mask at
-    or below half of its dtype's most negative number hides the slot altogether, as -inf does. causal: row t sees slots
-    s <= t, and with a mask only those that both allow. A row that sees nothing gives zeros and lse -inf. What lies in a
+    or below HIDDEN hides the slot altogether, as -inf does. causal: row t sees slots s <= t, and with a mask only those
+    that both allow. A row that sees nothing gives zeros and lse -inf. What lies in a
     slot that a row does not see, NaN too, does nothing to that row (but makes its tile slower: it is walked twice).
 
     The promise: a row's bytes are a function of its own q, of the k, v and mask values it sees, counted from `first`,
@@ -182,7 +186,7 @@ def _spans(mask: Tensor, shape: tuple[int, int, int, int]) -> tuple[Tensor, Tens
         raise ValueError(f"attention needs a mask that broadcasts to {shape}; got {tuple(mask.shape)}") from error
     B, H, T, S = shape
     additive = mask.is_floating_point()
-    hidden = torch.finfo(mask.dtype).min / 2 if additive else 0.0
+    hidden = HIDDEN if additive else 0.0
     mask = mask if additive else mask.view(torch.uint8)
     own = [n if step else 1 for n, step in zip((B, H, T), mask.stride(), strict=False)]
     spans = torch.empty(*own, 3, dtype=torch.int32, device=mask.device)
@@ -283,7 +287,7 @@ def _attention_kernel(
     query = q + b * q_b + h * q_h + t * q_t
     query = tl.load(query[:, None] + d_h[None, :], mask=real[:, None] & (d_h < D_H)[None, :], other=0.0)
     acc = tl.zeros((BLOCK_M, BLOCK_V), tl.float32)
-    total = tl.zeros((BLOCK_M, 16), tl.float32)  # 16 columns, all the same: the narrowest output of a dot everywhere
+    total = tl.zeros((BLOCK_M, 8), tl.float32)  # 8 columns, all the same: the narrowest output of a dot
     peak = tl.full((BLOCK_M,), float("-inf"), tl.float32)
     if ask == 0:  # first the blocks that need no look at who sees what, then those that do
         acc, total, peak = _walk(
@@ -299,7 +303,7 @@ def _attention_kernel(
     # NaN or infinity in a slot that a row does not see has poisoned the row's 0 * V: again then, with care.
     if ask | _any_strange(acc):
         acc = tl.zeros((BLOCK_M, BLOCK_V), tl.float32)
-        total = tl.zeros((BLOCK_M, 16), tl.float32)
+        total = tl.zeros((BLOCK_M, 8), tl.float32)
         peak = tl.full((BLOCK_M,), float("-inf"), tl.float32)
         acc, total, peak = _walk(
             acc, total, peak, query, k, v, k_s, v_s, mask_row, m_s, scale, hidden,
@@ -335,7 +339,7 @@ def _walk(
     d_v = tl.arange(0, BLOCK_V)
     k_block = n[:, None] * k_s + d_h[None, :]
     v_block = n[:, None] * v_s + d_v[None, :]
-    ones = tl.full((BLOCK_N, 16), 1.0, tl.float32).to(query.dtype)
+    ones = tl.full((BLOCK_N, 8), 1.0, tl.float32).to(query.dtype)
     if MASKED:
         ahead = _look(mask_row, m_s, start + n, low, high)
     # The careful walk fetches nothing ahead: the fast ones alone should decide how much shared memory a tile needs.

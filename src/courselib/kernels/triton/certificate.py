@@ -25,7 +25,7 @@ from torch import Tensor
 
 from ..cuda import matmul_fp32
 from .runtime import triton
-from .tiles import FIXED, candidates, choose, gpu
+from .tiles import FIXED, Gpu, candidates, choose, gpu
 
 FORMAT = "byte-for-byte/certificate/1"
 SHIPPED = Path(__file__).with_name("certificates")
@@ -44,11 +44,11 @@ INPUTS = ("normal", "cancelling", "wide", "mixed")
 
 def holds(dtype: torch.dtype, precision: str, device: torch.device) -> bool:
     """True if a certificate covers every tile that products of this dtype and precision may use on this device."""
-    return (_name(dtype), precision) in _covered(device)
+    return (dtype, precision) in _covered(device)
 
 
 @lru_cache
-def _covered(device: torch.device) -> frozenset[tuple[str, str]]:
+def _covered(device: torch.device) -> frozenset[tuple[torch.dtype, str]]:
     here = identity(device)
     for folder in (user_folder(), SHIPPED):
         for path in sorted(folder.glob("*.json")):
@@ -56,15 +56,7 @@ def _covered(device: torch.device) -> frozenset[tuple[str, str]]:
                 kept = json.loads(path.read_text())
                 if kept["format"] != FORMAT or any(kept[key] != here[key] for key in ("device", "triton", "kernels")):
                     continue
-                return frozenset(
-                    (kind["dtype"], kind["precision"])
-                    for kind in kept["kinds"]
-                    if {
-                        str(t)
-                        for t in candidates(getattr(torch, kind["dtype"]).itemsize, kind["precision"], gpu(device))
-                    }
-                    <= set(kind["equal"])
-                )
+                return covered(kept, gpu(device))
             except (OSError, ValueError, KeyError, TypeError) as error:
                 print(
                     f"courselib: {path} cannot be read as a certificate, and is passed over: {error!r}", file=sys.stderr
@@ -77,16 +69,28 @@ def _covered(device: torch.device) -> frozenset[tuple[str, str]]:
     return frozenset()
 
 
+def covered(certificate: dict[str, Any], here: Gpu) -> frozenset[tuple[torch.dtype, str]]:
+    """The dtypes and precisions for which every tile that may run on such a GPU was found equal."""
+    found = set()
+    for kind in certificate["kinds"]:
+        dtype, precision = getattr(torch, kind["dtype"]), kind["precision"]
+        equal = {name.removesuffix(" early") for name in kind["equal"]}  # when a launch begins decides no bit
+        if {str(tile).removesuffix(" early") for tile in candidates(dtype.itemsize, precision, here)} <= equal:
+            found.add((dtype, precision))
+    return frozenset(found)
+
+
 def identity(device: torch.device) -> dict[str, str]:
     """What a certificate is valid for: the device, Triton's version, and the text of the kernels."""
+    return {"device": torch.cuda.get_device_name(device), "triton": triton.__version__, "kernels": kernels_sha256()}
+
+
+def kernels_sha256() -> str:
+    """A digest of the kernels' text, as it is compiled (not as the interpreter has it)."""
     from .matmul import KERNELS
 
     text = "\0".join([*(kernel.src for kernel in KERNELS), matmul_fp32.SOURCE.read_text()])
-    return {
-        "device": torch.cuda.get_device_name(device),
-        "triton": triton.__version__,
-        "kernels": hashlib.sha256(text.encode()).hexdigest(),
-    }
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def user_folder() -> Path:

@@ -11,6 +11,8 @@ and can keep one program on each multiprocessor (the persistent kernel of Triton
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -202,9 +204,14 @@ def matmul(
             matmul_fp32.launch(a[0], b[0], c[0], cut, None if bias is None else bias[0], alpha, beta)
         else:
             tile = _tile(a, b, c, precision) if certified else FIXED[a.element_size()]
-            ran("matmul", f"triton {tile}" + (f" {precision}" if a.dtype == torch.float32 else ""))
+            ran("matmul", _label(tile, precision if a.dtype == torch.float32 else ""))
             launch(a, b, c, tile, bias, alpha, beta, precision)
     return c[0] if one else c
+
+
+@lru_cache
+def _label(tile: Tile, precision: str) -> str:
+    return f"triton {tile} {precision}".rstrip()
 
 
 def _tile(a: Tensor, b: Tensor, c: Tensor, precision: str) -> Tile:

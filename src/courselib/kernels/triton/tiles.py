@@ -55,7 +55,7 @@ _FEW = [
     (16, 2049, Tile(16, 32, 256, 4, 6, tma=True, early=True)),
     (16, 0, Tile(16, 16, 256, 2, 6, tma=True, early=True)),
     (32, 8192, Tile(32, 128, 128, 4, 4, tma=True)),
-    (32, 0, Tile(16, 32, 256, 2, 4, tma=True, early=True)),
+    (32, 0, Tile(16, 32, 256, 2, 4, tma=True)),
     (64, 8192, Tile(64, 128, 128, 4, 3, tma=True, early=True)),
     (64, 4225, Tile(64, 64, 128, 4, 5, tma=True, early=True)),
     (64, 0, Tile(64, 32, 128, 4, 5, tma=True, early=True)),

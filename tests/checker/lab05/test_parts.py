@@ -1,0 +1,190 @@
+"""Lab 05 piece by piece: its spec, its cases and bounds, what it reads in kernels.py, its planted kernels."""
+
+import numpy as np
+import pytest
+
+from checker import cli
+from checker.lab05 import TASKS, accuracy, cases, measure, stored, work
+from checker.lab05.reading import read_kernels
+from checker.lab05.rows import nearness, sameness
+from checker.lab05.variants import OPS, VARIANTS, candidates, source
+from checker.publish import COPIED, ROOT
+from checker.spec import load_lab
+
+LAB = ROOT / "labs" / "05"
+HIDDEN = cases.hidden_cases(7)
+
+
+def test_the_lab_is_sound():
+    lab = load_lab(LAB)
+    assert all(len(task.hints) == 3 for task in lab.tasks)
+    assert list(TASKS) == [task.id for task in lab.tasks]
+    assert stored.CASE_SEED == measure.CASE_SEED
+    brief = (LAB / "README.md").read_text(encoding="utf-8")
+    for artifact in lab.artifacts:
+        assert f"`{artifact.path}`" in brief, artifact.path
+
+
+@pytest.mark.parametrize("path", COPIED)
+def test_what_students_run_is_what_the_checker_runs(path):
+    assert (ROOT / path).read_bytes() == (ROOT / COPIED[path]).read_bytes(), f"{path}: python -m checker.publish"
+
+
+def test_without_triton_one_line_says_so(monkeypatch, capsys, tmp_path):
+    (tmp_path / "kernels.py").write_text("")
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(work, "find_spec", lambda name: None)
+    assert cli.main(["labs/05", "--submission", str(tmp_path)]) == cli.USAGE
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "Triton" in err
+    assert "Colab" in err
+
+
+# ---- cases and bounds ------------------------------------------------------------------------------------------------
+
+
+def test_hidden_cases_follow_from_their_seed():
+    assert cases.hidden_cases(7) == HIDDEN
+    assert cases.hidden_cases(8) != HIDDEN
+    assert {ask.op for ask in HIDDEN} == set(OPS)
+    for op in OPS:
+        mine = [ask for ask in HIDDEN if ask.op == op]
+        assert {ask.dtype for ask in mine} == {"float32", "float16"}
+        assert any(ask.strided for ask in mine)
+        assert any(ask.length % 16 for ask in mine)
+    assert {len(call) for call in HIDDEN[0].calls} >= {1, 2, 5, 17, 33}
+
+
+def test_every_number_is_exact_and_of_many_sizes():
+    for dtype, digits in (("float32", 24), ("float16", 11)):
+        x = measure.numbers(3, (50, 50), dtype)
+        assert x.dtype == dtype
+        assert np.abs(x).max() <= 4
+        assert (np.ldexp(x.astype(np.float64), digits + 4) % 1 == 0).all()
+        assert len(set(np.frexp(x)[1].ravel())) > 6
+
+
+@pytest.mark.parametrize("ask", HIDDEN, ids=lambda ask: f"{ask.id}-{ask.op}-{ask.dtype}")
+def test_the_bounds_let_honest_rounding_pass_and_a_wrong_answer_not(ask):
+    """Sums in three orders, in float32, rounded once to the dtype: what any right kernel may give."""
+    case, truth = ask.model_dump(), accuracy.truth(ask)
+    x, w = (None if a is None else a.astype(np.float32) for a in measure.inputs(case))
+    top = x.max(axis=1, keepdims=True)
+    order = np.random.default_rng(0).permutation(ask.length)
+    for some in (np.arange(ask.length), np.arange(ask.length)[::-1], order):
+        whole = {"matmul": x, "mean": x, "log_softmax": np.exp(x - top)}[ask.op]
+        total = np.zeros_like(x[:, :1] if w is None else x[:, :1] * w[:1])
+        for k in some:
+            total = total + (whole[:, k, None] if w is None else whole[:, k, None] * w[None, k])
+        if ask.op == "mean":
+            total = total / np.float32(ask.length)
+        rows = (x - top - np.log(total) if ask.op == "log_softmax" else total).astype(ask.dtype)
+        outputs = [measure.stacked(rows, call) for call in ask.calls]
+        assert list(nearness(ask, truth, outputs)) == []
+        assert sameness(ask, outputs)[1] is None
+        off = [(o + np.abs(o) * 0.01 + 0.01).astype(ask.dtype) for o in outputs]
+        assert len(list(nearness(ask, truth, off))) == 1
+        lost = [np.nan_to_num(o, nan=1.0) for o in outputs]
+        (found,) = nearness(ask, truth, lost)
+        assert "A NaN was lost" in found.message
+
+
+def test_one_bit_is_found_and_named():
+    ask = next(a for a in HIDDEN if a.op == "matmul" and a.dtype == "float32")
+    rows = np.ones((ask.rows, ask.columns), np.float32)
+    outputs = [measure.stacked(rows, call) for call in ask.calls]
+    compared, found = sameness(ask, outputs)
+    assert (compared, found) == (83, None)
+    place = ask.calls[6].index(ask.calls[0][0])  # among 5 rows, the one that came first of all
+    outputs[6][place].view(np.uint32)[5] += 1
+    _, found = sameness(ask, outputs)
+    assert f"row {ask.calls[0][0]} of the case, column 5: call 0 (alone)" in found.where
+    assert f"call 6 (place {place} of 5)" in found.where
+    assert (found.expected, found.found) == (
+        "0x3f800000 (1.0)",
+        "0x3f800001 (1.0000001192092896), 1 ULP apart; 1 of 83 rows that came again differ",
+    )
+
+
+# ---- the interpreter's dot -------------------------------------------------------------------------------------------
+
+
+def test_equal_rows_of_a_tile_have_equal_dots(monkeypatch):
+    import triton.language as tl
+    from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
+
+    monkeypatch.setattr(InterpreterBuilder, "create_dot", InterpreterBuilder.create_dot)  # and back again
+    measure.ordered_dot()
+    row, b = measure.numbers(1, (1, 64), "float32"), measure.numbers(2, (64, 32), "float32")
+    acc = measure.numbers(3, (1, 32), "float32")
+    handles = [TensorHandle(x, tl.float32) for x in (np.repeat(row, 16, 0), b, np.repeat(acc, 16, 0))]
+    y = InterpreterBuilder.create_dot(None, *handles, None, None).data
+    by_hand = np.zeros(32, np.float32)
+    for k in range(64):
+        by_hand = by_hand + row[0, k] * b[k]
+    assert {line.tobytes() for line in y} == {(by_hand + acc[0]).tobytes()}
+
+
+# ---- kernels.py, read ------------------------------------------------------------------------------------------------
+
+GOOD = """
+import triton
+@triton.jit(do_not_specialize=["M"])
+def kernel(x):
+    tl.sum(x)
+def helper(x):
+    kernel[(1,)](x)
+def mean(x, dim, keepdim=False):
+    helper(x)
+def demonstration(x):
+    return x.mean()
+"""
+
+
+def test_a_launch_through_a_helper_is_seen_and_what_is_not_called_is_not_read():
+    assert list(read_kernels(GOOD, "mean")) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("    kernel[(1,)](x)", "    return x.sum()", "x.sum"),
+        ("    kernel[(1,)](x)", "    kernel[(1,)](x)\n    return x @ x", "@"),
+        ("    helper(x)", "    helper(x)\n    return torch.einsum('ij->i', x)", "torch.einsum"),
+        ("    kernel[(1,)](x)", "    print(x)", "no such launch"),
+        ("def mean(", "def average(", "no function of that name"),
+    ],
+)
+def test_work_left_to_pytorch_is_read(old, new, found):
+    assert old in GOOD
+    assert found in [f.found for f in read_kernels(GOOD.replace(old, new, 1), "mean")]
+
+
+def test_a_file_that_is_not_python():
+    (found,) = read_kernels("def mean(:\n", "mean")
+    assert (found.kind, found.where) == ("malformed", "line 1")
+
+
+def test_the_solution_reads_well_and_the_starter_does_not():
+    for op in OPS:
+        assert list(read_kernels((LAB / "solution/kernels.py").read_text(), op)) == []
+        assert len(list(read_kernels((LAB / "starter/kernels.py").read_text(), op))) == 1
+
+
+# ---- the planted kernels ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_variant_is_planted_once_and_every_op_is_sound_somewhere(seed):
+    files = candidates(seed)
+    planted = [variant for file in files for variant in file.values() if variant]
+    assert sorted(v.name for v in planted) == sorted(v.name for v in VARIANTS)
+    assert all(any(file[op] is None for file in files) for op in OPS)
+    for file in files:
+        compile(source(file), "candidate", "exec")
+
+
+def test_there_are_two_variants_for_each_kernel_at_least():
+    assert all(sum(v.op == op for v in VARIANTS) >= 2 for op in OPS)
+    assert len({v.behaviour for v in VARIANTS}) == len(VARIANTS)
