@@ -98,6 +98,8 @@ def prove(record: Record, model: Any, modes: Mapping[str, Callable[[], AbstractC
             else:
                 found[name] = Tallied(*answer)
     for name, tallied in found.items():
+        if not tallied.tallies:
+            continue  # time ran out before a second batch, as the record says: there is nothing to compare
         n = 1 + tallied.tallies["completions"].compared
         settings: dict[str, int | str] = {"batches": n, "new tokens": NEW_TOKENS, "unique": len(tallied.unique)}
         record.add(

@@ -149,7 +149,8 @@ def block(record: Record) -> None:
 
 
 def model(record: Record) -> None:
-    costs(record, build(2 if record.quick else LAYERS), f"Qwen3, {LAYERS} layers")
+    layers = 2 if record.quick else LAYERS
+    costs(record, build(layers), f"Qwen3, {layers} layers")
 
 
 def audit(record: Record) -> None:

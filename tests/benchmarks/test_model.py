@@ -160,6 +160,13 @@ def test_the_proof_sees_a_model_that_depends_on_its_batch(tmp_path: Path) -> Non
     assert record.notes[0] == "on: 1 different completions of one prompt in 4 batches"
 
 
+def test_a_proof_that_ran_out_of_time_at_once_counts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = Record("model", tmp_path / "model.json", True, "none")
+    monkeypatch.setattr(record, "track", lambda cells, what: cells[:1])
+    completions.prove(record, Stub(), {"on": nullcontext})
+    assert record.counts == []
+
+
 def test_under_the_mode_one_completion_comes_out(tiny: Any, tmp_path: Path) -> None:
     """The real thing, small and on the CPU. (With the mode off it depends on the machine whether any bit moves.)"""
     record = Record("model", tmp_path / "model.json", True, "none")

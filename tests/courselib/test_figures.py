@@ -113,6 +113,39 @@ def test_row_against_batch_names_what_does_not_fit(differing: dict[str, list[int
         figures.row_against_batch([1, 2], differing, n_words=8)
 
 
+PANELS = {
+    "softmax": {"D = 8": ([1, 16], [2.0, 0.9]), "D = 9": ([1, 16], [3.0, 1.5])},
+    "norm": {"D = 8": ([1, 4, 16], [1.0, 1.25, 0.8])},
+    "sum": {"D = 8": ([2], [1.5])},
+}
+
+
+def test_speed_ratios_draws_every_ratio_and_a_line_at_one():
+    figure = figures.speed_ratios(PANELS, title="Beside it", x="rows")
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_title(loc="left") for axes in shown] == list(PANELS)
+    for axes, named in zip(shown, PANELS.values(), strict=True):
+        parity, *lines = axes.lines
+        assert list(parity.get_ydata()) == [1, 1]
+        assert [tuple(map(list, line.get_data())) for line in lines] == list(named.values())
+        assert len({line.get_linestyle() for line in lines}) == len(lines)  # told apart without colour too
+        low, high = axes.get_ylim()
+        assert low < 0.8
+        assert high > 3
+    assert legend_texts(figure) == ["D = 8", "D = 9"]  # a single line needs no name
+    assert figures.alt(figure) == (
+        "Beside it, for softmax; norm; sum: 2 of 8 points lie below 1; the lowest is 0.80, the highest 3.00."
+    )
+
+
+@pytest.mark.parametrize(
+    "panels", [{}, {"a": {}}, {"a": {"x": ([1], [])}}, {"a": {"x": ([0], [1.0])}}, {"a": {"x": ([1], [-1.0])}}]
+)
+def test_speed_ratios_names_what_does_not_fit(panels: dict[str, dict[str, tuple[list[int], list[float]]]]):
+    with pytest.raises(ValueError, match="speed_ratios: "):
+        figures.speed_ratios(panels, title="", x="")
+
+
 def test_alt_says_what_the_figure_shows():
     text = figures.alt(figures.row_differences(ULPS, title="Stock ops"))
     assert text == (

@@ -393,6 +393,11 @@ def test_masks_that_say_the_same_give_the_same_bytes(implementation: str) -> Non
     everything = primitives.attention(q, k, v)
     for mask in (torch.zeros(()), torch.zeros(2, 1, 1, 1), torch.ones(9, dtype=torch.bool)):
         assert_same(primitives.attention(q, k, v, mask=mask), everything, f"mask {tuple(mask.shape)}")
+    hidden = torch.arange(9) < 3
+    expected = primitives.attention(q, k, v, mask=~hidden)
+    for number in (-INF, -30000.0, -65504.0, -1e9, torch.finfo(torch.float32).min):  # what models write for -inf
+        mask = torch.zeros(9).masked_fill_(hidden, number)
+        assert_same(primitives.attention(q, k, v, mask=mask), expected, f"{number} in the masked slots")
     lowest = torch.full((9, 9), torch.finfo(torch.float32).min)  # nothing else to see: then these are seen
     assert_same(primitives.attention(q * 0, k, v, mask=lowest)[0], primitives.attention(q * 0, k, v)[0])
 

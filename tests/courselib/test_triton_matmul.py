@@ -81,14 +81,24 @@ def test_half_precision_inputs_can_give_float32():
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [
-        (((3, 4), (5, 6)), ValueError, "cannot multiply (1, 3, 4) by (1, 5, 6)"),
+        (((3, 4), (5, 6)), ValueError, "cannot multiply (3, 4) by (5, 6)"),
         (((2, 3, 4), (3, 4, 5)), ValueError, "cannot multiply"),
+        (((3, 4), (2, 4, 5)), ValueError, "cannot multiply (3, 4) by (2, 4, 5)"),
+        (((4,), (4, 5)), ValueError, "cannot multiply (4,) by (4, 5)"),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(arguments, error, says):
     with pytest.raises(error) as caught:
         matmul(*(torch.zeros(shape) for shape in arguments))
     assert says in str(caught.value)
+
+
+def test_a_bias_that_does_not_fit_is_refused():
+    a, b = torch.zeros(3, 4), torch.zeros(4, 5)
+    with pytest.raises(ValueError, match=r"bias \(4,\) cannot be broadcast to the result \(3, 5\)"):
+        matmul(a, b, bias=torch.zeros(4))
+    with pytest.raises(TypeError, match=r"bias is torch\.float64"):
+        matmul(a, b, bias=torch.zeros(5, dtype=torch.float64))
 
 
 def test_dtypes_and_precisions_that_are_unknown_are_refused():

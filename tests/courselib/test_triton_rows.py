@@ -236,6 +236,13 @@ def test_bad_input_is_told_in_one_line() -> None:
         rms_norm(x, weight(7), 1e-5)
     with pytest.raises(TypeError, match=r"x is torch\.float64"):
         softmax(x.double())
+    for call in (softmax, log_softmax, logsumexp, lambda x: rms_norm(x, None, 1e-5)):
+        with pytest.raises(ValueError, match=r"expected x \(R, D\), got \(2, 1, 8\)"):
+            call(x[:, None])
+    with pytest.raises(ValueError, match=r"expected x \(R, D\) or \(O, D, I\), got \(8,\)"):
+        reduce(x[0], "sum")
+    with pytest.raises(ValueError, match=r"reduce: x \(2, 8\) needs shift \(2,\), got \(1,\)"):
+        reduce(x, "sum", shift=torch.zeros(1))
 
 
 def test_each_call_says_what_ran() -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+import transformers
 
 from courselib import bits
 from courselib.invariant import audit_batch_invariance, set_batch_invariant_mode
 
 pytestmark = pytest.mark.gpu
-transformers = pytest.importorskip("transformers", reason="these tests run its models")
+
 
 V = 4096
 # name: (hidden size, heads, key/value heads, head size)

@@ -10,7 +10,8 @@
     with set_batch_invariant_mode():
         assert_batch_invariant(model, ids)      # rows alone and in company, compared byte by byte
 
-What it does not cover is named by the audit, never passed over: convolutions, cumulative sums, quantised products.
+What it does not cover is named by the audit, never passed over: convolutions, cumulative sums, quantised products, and
+the fused fast paths of nn.TransformerEncoderLayer, nn.MultiheadAttention and nn.LSTM (the report says how to go round).
 A kernel launched outside PyTorch's dispatcher (hand-written Triton, say) is seen by neither.
 """
 

@@ -18,7 +18,7 @@ from .support import Op, in_place, primitives, takes, wide, with_out
 
 
 def sigmoid(self: Tensor) -> Any:
-    return primitives(self).sigmoid(self) if takes(self) else NotImplemented
+    return _stored_like(self, primitives(self).sigmoid(self)) if takes(self) else NotImplemented
 
 
 def sigmoid_backward(grad_output: Tensor, output: Tensor) -> Any:
@@ -30,7 +30,7 @@ def sigmoid_backward(grad_output: Tensor, output: Tensor) -> Any:
 
 
 def silu(self: Tensor) -> Any:
-    return primitives(self).silu(self) if takes(self) else NotImplemented
+    return _stored_like(self, primitives(self).silu(self)) if takes(self) else NotImplemented
 
 
 def silu_backward(grad_output: Tensor, self: Tensor) -> Any:
@@ -65,6 +65,11 @@ def _gate(x: Tensor, approximate: str) -> tuple[Tensor, Tensor]:
     ran("gelu", "torch.erf")
     gate = (torch.erf(x * math.sqrt(0.5)) + 1) * 0.5
     return gate, torch.exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi))
+
+
+def _stored_like(x: Tensor, y: Tensor) -> Tensor:
+    """y in memory as PyTorch's elementwise ops leave it, in x's order (channels last, say): models take views of it."""
+    return y if x.is_contiguous() else torch.empty_like(x).copy_(y)
 
 
 def _variants(name: str, function: Op) -> dict[str, Op]:

@@ -188,8 +188,9 @@ def _gradients(
     if mask is not None and mask.dtype == torch.bool:
         seen = seen & mask
     elif mask is not None:
-        hidden = ours.HIDDEN if mask.is_cuda else -math.inf
-        seen, scores = seen & (mask > hidden), scores + mask.to(accumulated)
+        # What the forward does not look at. On the CPU a row that would see nothing keeps its finite numbers.
+        seen = seen & (~(mask <= ours.HIDDEN) if mask.is_cuda else ours.added(mask) != -math.inf)
+        scores = scores + mask.to(accumulated)
     scores = scores.masked_fill(~seen, -math.inf)  # filled, not added to: a masked slot may hold NaN
     P = ours.softmax(scores.reshape(B * H * T, S)).reshape(B * H, T, S)
     P = P.masked_fill(~seen.expand(B, H, T, S).reshape(B * H, T, S), 0)  # also the row that sees nothing

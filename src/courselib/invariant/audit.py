@@ -22,10 +22,18 @@ from courselib.kernels import listening
 from . import eager, table
 from .exact import is_exact, op_name
 
+# Fused ops whose work PyTorch can also do in covered pieces, and how to ask for that.
+_PIECES = "runs as covered ops after torch.backends.mha.set_fastpath_enabled(False)"
+_HINTS = {
+    "_transformer_encoder_layer_fwd": _PIECES,
+    "_native_multi_head_attention": _PIECES,
+    "mkldnn_rnn_layer": "runs as covered ops under torch.backends.mkldnn.flags(enabled=False)",
+}
+
 
 @dataclass
 class Report:
-    """What was seen. covered: {op: {implementation: calls}}; uncovered and exact: {op: calls}."""
+    """What was seen. covered: {op: {implementation: calls}}; uncovered and exact: {op: calls}. Prints as a table."""
 
     covered: dict[str, Counter[str]] = field(default_factory=dict)
     uncovered: Counter[str] = field(default_factory=Counter)
@@ -40,11 +48,12 @@ class Report:
     def __str__(self) -> str:
         rows = [(op, "UNCOVERED", n) for op, n in sorted(self.uncovered.items())]
         rows += [(op, how, n) for op, by in sorted(self.covered.items()) for how, n in sorted(by.items())]
-        rows += [(f"{len(self.exact)} others", "exact in any order", self.exact.total())] if self.exact else []
+        rows += [(_counted(len(self.exact), "other"), "exact in any order", self.exact.total())] if self.exact else []
         widths = [max((len(str(row[i])) for row in rows), default=0) for i in range(3)]
         table = [f"{op:<{widths[0]}}  {how:<{widths[1]}}  {n:>{widths[2]}}" for op, how, n in rows]
-        verdict = "nothing uncovered" if self.ok else f"{len(self.uncovered)} ops uncovered"
-        return "\n".join([f"{verdict}:" if table else "nothing ran", *table])
+        verdict = "nothing uncovered" if self.ok else f"{_counted(len(self.uncovered), 'op')} uncovered"
+        hints = [f"{op}: {_HINTS[op]}" for op in sorted(self.uncovered) if op in _HINTS]
+        return "\n".join([f"{verdict}:" if table else "nothing ran", *table, *hints])
 
     def _count(self, name: str, exact: bool, heard: list[str], replaced: bool) -> None:
         with self._lock:
@@ -54,6 +63,10 @@ class Report:
                 self.covered.setdefault(name, Counter())[" + ".join(dict.fromkeys(heard))] += 1
             else:
                 self.uncovered[name] += 1
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 @contextmanager

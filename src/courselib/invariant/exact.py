@@ -20,13 +20,17 @@ _EXACT = """
     fill zero set resize resize_as copy _to_copy clone contiguous _unsafe_view
     _reshape_copy _efficientzerotensor _conj_physical
     cat stack hstack vstack constant_pad_nd repeat repeat_interleave roll flip rot90 tril triu diag_embed unbind_copy
-    split_copy split_with_sizes_copy select_scatter slice_scatter diagonal_scatter as_strided_scatter view_copy
-    expand_copy permute_copy transpose_copy slice_copy select_copy squeeze_copy unsqueeze_copy t_copy detach_copy
+    split_copy split_with_sizes_copy unsafe_split unsafe_split_with_sizes unsafe_chunk select_scatter slice_scatter
+    diagonal_scatter as_strided_scatter reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d
+    replication_pad2d replication_pad3d upsample_nearest1d upsample_nearest2d upsample_nearest3d pixel_shuffle
+    pixel_unshuffle channel_shuffle im2col view_copy expand_copy permute_copy transpose_copy slice_copy select_copy
+    squeeze_copy unsqueeze_copy t_copy detach_copy
     select_backward slice_backward diagonal_backward
     index index_select index_copy index_fill gather take embedding masked_fill masked_select masked_scatter where
     scatter nonzero nonzero_static argwhere one_hot bucketize searchsorted unique_dim _unique _unique2
     unique_consecutive nll_loss_backward
-    max min amax amin aminmax argmax argmin sort topk kthvalue mode median nanmedian argsort msort cummax cummin
+    max min amax amin aminmax argmax argmin max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool2d
+    adaptive_max_pool3d sort topk kthvalue mode median nanmedian argsort msort cummax cummin
     any all count_nonzero isin equal is_same_size allclose isclose _local_scalar_dense item is_nonzero
     _assert_async _assert_scalar _assert_tensor_metadata _fused_sdp_choice record_stream is_pinned _pin_memory
     _has_compatible_shallow_copy_type
@@ -68,6 +72,8 @@ def is_exact(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: A
         return bool(inputs)  # whole numbers: exact in any order
     if any(a.alias_info is not None and not a.alias_info.is_write for a in func._schema.returns):
         return True  # a view
+    if torch.Tag.inplace_view in func.tags:
+        return True  # x.transpose_() and its like: other strides over the same numbers
     if base in ("index_put", "_index_put_impl"):
         return not (args[3] if len(args) > 3 else kwargs.get("accumulate", False))
     if base == "nll_loss_forward":

@@ -100,7 +100,7 @@ def _product(
     """alpha * (a @ b) + beta * bias, or NotImplemented where PyTorch's own kernel is to answer or to refuse."""
     if a.dtype != b.dtype or a.dim() != rank or b.dim() != rank or not takes(a, b, bias):
         return NotImplemented
-    if a.shape[-1] != b.shape[-2] or a.shape[:-2] != b.shape[:-2]:
+    if a.shape[-1] != b.shape[-2] or a.shape[:-2] != b.shape[:-2] or complex in (type(alpha), type(beta)):
         return NotImplemented
     if bias is not None and (
         bias.dtype not in (a.dtype, out_dtype) or not _expands(bias, (*a.shape[:-1], b.shape[-1]))

@@ -74,3 +74,35 @@ def test_the_same_seed_makes_the_same_populations():
         seen.append(sizes)
     assert len(seen[0]) == len(seen[1])
     assert str(seen[0]) == str(seen[1])
+
+
+MISTAKES = {
+    "a loss": (lambda x: x.sum(), X, {}, ValueError, r"of 1 in dimension 0 it made \(\)"),
+    "a row too few": (lambda x: x[:1], X, {}, ValueError, r"of 2 in dimension 0 it made \(1, 3, 7\)"),
+    "another dimension": (lambda x: x, X, {"batch_dim": 3}, ValueError, "share a dimension 3"),
+    "numbers": (lambda x: x, (1, 2), {}, TypeError, "tuple of tensors; there is one int"),
+    "nobody": (lambda x: x, X, {"populations": (2, 0)}, ValueError, r"at least 1 row, got \(2, 0\)"),
+    "nothing": (lambda x: None, X, {}, TypeError, "it answered NoneType"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_gets_one_clear_line(name):
+    fn, inputs, options, error, says = MISTAKES[name]
+    with pytest.raises(error, match=says) as caught:
+        assert_batch_invariant(fn, inputs, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_outputs_of_another_kind_in_company_are_a_failure():
+    with pytest.raises(AssertionError, match=r"row 0 alone is torch.float32 \(1, 3, 7\), at position .* torch.float64"):
+        assert_batch_invariant(lambda x: x if len(x) == 1 else x.double(), X)
+    with pytest.raises(AssertionError, match=r"row 0 alone gives 1 outputs, at position . of 2, neighbours: rows 2"):
+        assert_batch_invariant(lambda x: [x] * min(len(x), 2), X)
+
+
+def test_a_failure_says_when_the_mode_is_off():
+    with pytest.raises(AssertionError, match=r"mode is off\)$"):
+        assert_batch_invariant(WRONG["the largest"], X)
+    with set_batch_invariant_mode(), pytest.raises(AssertionError, match=r"ULP$"):
+        assert_batch_invariant(WRONG["the largest"], X)

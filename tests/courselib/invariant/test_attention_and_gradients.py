@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from courselib import bits
 from courselib.invariant import attention, norms, set_batch_invariant_mode, support
 
 FLOATS = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
@@ -125,6 +126,35 @@ def test_heads_can_be_joined_with_a_view():
     q = noise(2, 5, 3, 8).transpose(1, 2)
     with set_batch_invariant_mode():
         attend(q, q, q).transpose(1, 2).view(2, 5, 24)
+
+
+@pytest.mark.parametrize("number", [-1e9, torch.finfo(torch.float32).min])
+def test_what_a_number_hides_harms_no_gradient(number):
+    # A number that stands for -inf hides a slot from the backward as it does from the forward, also where the score
+    # overflows. (0 times NaN is NaN: the gradient of q is safe from large numbers only.)
+    q, k = noise(2, 3, 4, 8, seed=1), noise(2, 3, 6, 8, seed=2)
+    hidden = torch.arange(6) < 2
+    mask = torch.zeros(6).masked_fill(hidden, number).expand(2, 1, 4, 6)
+    with set_batch_invariant_mode():
+        expected = with_gradients(lambda q, k: attend(q, k, k, attn_mask=~hidden.expand(2, 1, 4, 6)), q, k)
+        found = with_gradients(lambda q, k: attend(q, k, k, attn_mask=mask), q, k.masked_fill(hidden[:, None], 3e38))
+    for a, b in zip(found, expected, strict=True):
+        assert bits.equal(a, b)
+
+
+@pytest.mark.parametrize("fn", [torch.sigmoid, F.silu, F.gelu])
+def test_elementwise_ops_keep_the_order_in_memory(fn):
+    strided = {
+        "transposed": noise(3, 4, 5).transpose(0, 2),
+        "channels last": noise(2, 3, 4, 5).to(memory_format=torch.channels_last),
+        "with gaps": noise(6, 8)[::2, ::2],
+        "expanded": noise(3, 1).expand(3, 4),
+    }
+    for how, x in strided.items():
+        with set_batch_invariant_mode():
+            found = fn(x)
+        assert found.stride() == fn(x).stride(), how
+        torch.testing.assert_close(found, fn(x), rtol=1e-5, atol=1e-6)  # a few roundings of values of order one
 
 
 def test_dropout_in_attention_is_refused():

@@ -98,6 +98,33 @@ def test_a_fused_op_is_not_covered_by_what_is_heard_inside_it():
     with torch.inference_mode(), set_batch_invariant_mode(), audit_batch_invariance() as report:
         layer(X)
     assert list(report.uncovered) == ["_transformer_encoder_layer_fwd"]
+    assert str(report).startswith("1 op uncovered:")
+
+
+def test_the_report_says_how_a_fused_op_can_be_avoided():
+    layer, attend = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True).eval(), nn.MultiheadAttention(32, 4).eval()
+    lstm = nn.LSTM(32, 8).eval()
+
+    def audited():
+        with torch.no_grad(), set_batch_invariant_mode(), audit_batch_invariance() as report:
+            layer(X), attend(X, X, X), lstm(X)
+        return report
+
+    report = audited()
+    assert set(report.uncovered) <= {
+        "_transformer_encoder_layer_fwd", "_native_multi_head_attention", "mkldnn_rnn_layer",
+    }  # fmt: skip
+    assert str(report).count("runs as covered ops") == len(report.uncovered) > 0
+    mkldnn = torch.backends.mkldnn.enabled
+    try:
+        torch.backends.mha.set_fastpath_enabled(False)
+        torch._C._set_mkldnn_enabled(False)
+        report = audited()
+    finally:
+        torch.backends.mha.set_fastpath_enabled(True)
+        torch._C._set_mkldnn_enabled(mkldnn)
+    assert report.ok, str(report)
+    assert {"addmm", "sigmoid_", "_scaled_dot_product_flash_attention_for_cpu"} <= set(report.covered)
 
 
 EXACT = {
@@ -108,6 +135,9 @@ EXACT = {
     "elementwise": lambda x: (x + 1, x.exp(), x.tanh(), x.rsqrt(), x**2, torch.where(x > 0, x, -x), x.cos(), x.erf()),
     "whole numbers": lambda x: ((x > 0).sum(), (x > 0).cumsum(1), torch.arange(4).sum()),
     "picking a loss": lambda x: F.nll_loss(x[0], torch.arange(5), reduction="none"),
+    "splitting, as RNNs do": lambda x: (x.unsafe_split(8, -1), x.clone().transpose_(0, 1)),
+    "pooling": lambda x: (F.max_pool1d(x, 2), F.max_pool2d(x, 2), F.adaptive_max_pool1d(x, 2)),
+    "padding": lambda x: (F.pad(x, (1, 1)), F.pad(x, (1, 1), mode="reflect"), F.interpolate(x, scale_factor=2.0)),
     "nothing": lambda x: (x[:0].sum(-1), x.new_zeros(0, 3) @ x.new_zeros(3, 2)),
 }
 

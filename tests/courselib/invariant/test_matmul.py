@@ -136,6 +136,7 @@ def test_whole_and_complex_numbers_are_pytorchs_own():
         lambda: torch.dot(noise(2), noise(3)),
         lambda: torch.mm(noise(2, 3), noise(3, 4), out=torch.empty(2, 4, dtype=torch.float64)),
         lambda: noise(4).addmm_(noise(2, 3), noise(3, 4)),
+        lambda: torch.addmm(noise(4), noise(2, 3), noise(3, 4), alpha=1j),
     ],
 )
 def test_bad_input_is_refused_in_pytorchs_words(call):

@@ -4,7 +4,8 @@ A row's bytes are a function of that row's inputs and of (N, K, dtype): never of
 neighbours, padding, strides, alignment or the number of threads. float16 and bfloat16 are widened to float32, computed
 there and rounded once. float32 runs on the C kernels, or where there is no compiler on the PyTorch statement of the
 same orders, with the same bytes; float64 always runs on the latter. Inputs may have any strides and may be empty;
-outputs are contiguous and carry no gradient. Every call names what ran (`courselib.kernels.listening`).
+outputs are contiguous and carry no gradient. Every call names what ran (`courselib.kernels.listening`). A dtype or a
+device that is not served raises TypeError, a shape that does not fit or an unknown word ValueError (`checks`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ from torch import Tensor, no_grad
 from ..evidence import ran
 from ..registry import resolve
 from . import checks, fixed_c, fixed_torch, primitives_c, primitives_torch
+
+# A float mask hides what it adds this much to, or less: all that stands for -inf in practice, such as -1e9, -65504 or a
+# dtype's lowest number. A weight of exp(-30000) is 0 beside any other; but a slot that merely weighs nothing would
+# still be counted as the row's first. (courselib.kernels.triton.HIDDEN is the same.)
+HIDDEN = -30000.0
 
 
 @no_grad()
@@ -136,13 +142,13 @@ def attention(
     and lse (B, H, T) in the sums' dtype. mask is boolean (True: sees) or float (added), broadcastable to (B, H, T, S).
     causal: row t sees the slots s <= t. scale is 1 / sqrt(d_h) unless given.
     A row counts its slots from the first that it sees, so padding on the left moves no bit. A masked slot (False, -inf,
-    or the mask dtype's lowest number where the row sees any other) is never read. A row that sees nothing gives zeros,
-    and lse -inf.
+    or a number at or below HIDDEN where the row sees any other slot) is never read. A row that sees nothing gives
+    zeros, and lse -inf.
     """
     checks.masked_attention(q, k, v, mask)
     wide = [_widened(x) for x in (q, k, v)]
     if mask is not None:
-        mask = _added(mask).to(wide[0].dtype).expand(*q.shape[:3], k.shape[2])
+        mask = added(mask).to(wide[0].dtype).expand(*q.shape[:3], k.shape[2])
     scale = 1 / math.sqrt(max(q.shape[3], 1)) if scale is None else scale
     out, lse = _implementation("attention", wide[0]).attention(*wide, mask, causal, scale)
     return out.to(q.dtype), lse
@@ -173,12 +179,11 @@ def _elements(op: str, x: Tensor) -> Tensor:
     return getattr(_implementation(op, wide), op)(wide).to(x.dtype)
 
 
-def _added(mask: Tensor) -> Tensor:
-    """The mask as numbers to add, -inf where a slot is masked."""
+def added(mask: Tensor) -> Tensor:
+    """An attention mask as numbers to add, -inf where a slot is hidden; same shape, a float mask's own dtype."""
     if mask.dtype == torch.bool:
         return torch.zeros_like(mask, dtype=torch.float32).masked_fill_(~mask, -math.inf)
-    # Many models write the lowest finite number instead of -inf: a weight of 0 wherever the row sees anything else.
-    masked = mask <= torch.finfo(mask.dtype).min
+    masked = mask <= HIDDEN  # a row of nothing else keeps its numbers, as in PyTorch
     return mask.masked_fill(masked & ~masked.all(-1, keepdim=True), -math.inf)
 
 

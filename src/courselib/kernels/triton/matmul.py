@@ -19,6 +19,7 @@ from torch import Tensor
 from ..cuda import matmul_fp32
 from ..evidence import ran
 from . import certificate
+from .rows import on
 from .runtime import INTERPRETED, check_device, tl, triton
 from .tiles import FIXED, Tile, choose, gpu
 
@@ -179,21 +180,21 @@ def matmul(
     "tf32x3" (three TF32 products, near to fp32) or "tf32" (10 bits of mantissa). A row's bits depend on that row, b, N,
     K, the dtypes and the GPU. Raises TypeError for dtypes and devices, ValueError for shapes and an unknown precision.
     """
-    check_device(a=a, b=b)
+    check_device(a=a, b=b, bias=bias)
     if a.dtype != b.dtype:
         raise TypeError(f"matmul: a is {a.dtype} and b is {b.dtype}; they must have one dtype")
+    if a.device != b.device:
+        raise TypeError(f"matmul: a is on {a.device} and b on {b.device}; they must be on one device")
     if precision not in ("ieee", "tf32x3", "tf32"):
         raise ValueError(f'matmul: unknown precision "{precision}": expected "ieee", "tf32x3" or "tf32"')
-    if a.dim() == 2:
-        a, b = a[None], b[None]
-        one = True
-    else:
-        one = False
-    if a.dim() != 3 or b.dim() != 3 or a.shape[0] != b.shape[0] or a.shape[2] != b.shape[1]:
+    if a.dim() not in (2, 3) or a.dim() != b.dim() or a.shape[-1] != b.shape[-2] or a.shape[:-2] != b.shape[:-2]:
         raise ValueError(f"matmul: cannot multiply {tuple(a.shape)} by {tuple(b.shape)}")
+    one = a.dim() == 2
+    if one:
+        a, b = a[None], b[None]
     (B, M, _), N = a.shape, b.shape[2]
     c = torch.empty(B, M, N, dtype=out_dtype or a.dtype, device=a.device)
-    bias = None if bias is None or beta == 0 else bias.expand(B, M, N)
+    bias = None if bias is None or beta == 0 else _expanded(bias, B, M, N)
     if c.numel():
         certified = not INTERPRETED and certificate.holds(a.dtype, precision, a.device)
         cut = None
@@ -205,8 +206,17 @@ def matmul(
         else:
             tile = _tile(a, b, c, precision) if certified else FIXED[a.element_size()]
             ran("matmul", _label(tile, precision if a.dtype == torch.float32 else ""))
-            launch(a, b, c, tile, bias, alpha, beta, precision)
+            with on(a):
+                launch(a, b, c, tile, bias, alpha, beta, precision)
     return c[0] if one else c
+
+
+def _expanded(bias: Tensor, B: int, M: int, N: int) -> Tensor:
+    try:
+        return bias.expand(B, M, N)
+    except RuntimeError as error:
+        result = (M, N) if B == 1 else (B, M, N)
+        raise ValueError(f"matmul: bias {tuple(bias.shape)} cannot be broadcast to the result {result}") from error
 
 
 @lru_cache
@@ -231,7 +241,10 @@ def launch(
     a: Tensor, b: Tensor, c: Tensor, tile: Tile,
     bias: Tensor | None = None, alpha: float = 1.0, beta: float = 1.0, precision: str = "ieee",
 ) -> None:  # fmt: skip
-    """Run one tile: a (B, M, K), b (B, K, N), bias (B, M, N) or None, c (B, M, N) contiguous; B = 1 where tile.tma."""
+    """Run one tile on the current device: a (B, M, K), b (B, K, N), bias (B, M, N) or None, c (B, M, N) contiguous.
+
+    B = 1 where tile.tma.
+    """
     B, M, K = a.shape
     N = b.shape[2]
     scaled = alpha != 1.0 or (bias is not None and beta != 1.0)

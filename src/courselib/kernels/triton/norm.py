@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..evidence import ran
 from .rows import WHOLE, aligned, cut, on, options
-from .runtime import check_device, tl, triton
+from .runtime import check_device, check_rows, tl, triton
 
 LONG_BLOCK, LONG_WARPS = 16384, 16  # of rows longer than WHOLE
 
@@ -88,7 +88,7 @@ def rms_norm(
 
     x (R, D), weight (D,) or None: fp16, bf16 or fp32, any strides. y is contiguous, computed in fp32 and rounded once
     to out_dtype (default: that of x). Zhang and Sennrich, arXiv:1910.07467.
-    Raises ValueError for a weight of another size, TypeError for a dtype or a device the kernels do not know.
+    Raises ValueError for shapes that do not fit, TypeError for a dtype or a device the kernels do not know.
     """
     y, _, rstd = _norm("rms_norm", x, weight, None, eps, out_dtype)
     return y, rstd
@@ -109,6 +109,7 @@ def _norm(
     op: str, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, out_dtype: torch.dtype | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     check_device(x=x, weight=weight, bias=bias)
+    check_rows(op, x)
     ran(op, "triton")
     R, D = x.shape
     for name, w in (("weight", weight), ("bias", bias)):

@@ -98,15 +98,20 @@ def reduce(
     shift, float32 of the result's shape, is subtracted from each element first. Added in fp32, divided by divide_by,
     rounded once to out_dtype (default: that of x); D = 0 gives 0 / divide_by. The bits of an output depend on its D
     elements, and on whether x is 2- or 3-dimensional (see the top of this file).
-    Raises ValueError for an unknown kind, TypeError for a dtype or a device the kernels do not know.
+    Raises ValueError for an unknown kind or shapes that do not fit, TypeError for a dtype or a device the kernels do
+    not know.
     """
     check_device(x=x, shift=shift)
     if kind not in ("sum", "sum_of_squares"):
         raise ValueError(f'unknown kind "{kind}" of reduce: expected "sum" or "sum_of_squares"')
-    ran("reduce", "triton")
+    if x.dim() not in (2, 3):
+        raise ValueError(f"reduce: expected x (R, D) or (O, D, I), got {tuple(x.shape)}")
     rows = x.dim() == 2
     O, D, *columns = x.shape
     shape, dtype = (O, *columns), out_dtype or x.dtype
+    if shift is not None and shift.shape != shape:  # the kernel reads as many numbers as there are results
+        raise ValueError(f"reduce: x {tuple(x.shape)} needs shift {shape}, got {tuple(shift.shape)}")
+    ran("reduce", "triton")
     if x.numel() == 0:
         return torch.full(shape, 0.0, dtype=torch.float32, device=x.device).div_(divide_by).to(dtype)
     square = kind == "sum_of_squares"

@@ -6,12 +6,18 @@ Every kernel module imports `triton` and `tl` from here, so that the choice is m
 from __future__ import annotations
 
 import os
+import sys
 
 import torch
 from torch import Tensor
 
-if not torch.cuda.is_available():
-    os.environ.setdefault("TRITON_INTERPRET", "1")  # read by triton.jit as each kernel is defined
+if not torch.cuda.is_available() and "TRITON_INTERPRET" not in os.environ:
+    if "triton" in sys.modules:  # PyTorch loads it now and then, and triton.jit has looked at the variable already
+        raise ImportError(
+            "Triton was loaded before courselib.kernels.triton could choose its interpreter, and there is no GPU here: "
+            "import courselib.kernels.triton earlier, or start Python with TRITON_INTERPRET=1"
+        )
+    os.environ["TRITON_INTERPRET"] = "1"
 try:
     import triton
     import triton.language as tl
@@ -23,7 +29,7 @@ except ImportError as error:
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
-__all__ = ["INTERPRETED", "check_device", "tl", "triton"]
+__all__ = ["INTERPRETED", "check_device", "check_rows", "tl", "triton"]
 
 
 def check_device(**tensors: Tensor | None) -> None:
@@ -35,3 +41,9 @@ def check_device(**tensors: Tensor | None) -> None:
             raise TypeError(f"Triton kernels take CUDA tensors; {name} is on {x.device} (TRITON_INTERPRET is not set)")
         if x.dtype not in (torch.float16, torch.bfloat16, torch.float32):
             raise TypeError(f"Triton kernels take float16, bfloat16 and float32; {name} is {x.dtype}")
+
+
+def check_rows(op: str, x: Tensor) -> None:
+    """Raises ValueError for an x that is not (R, D)."""
+    if x.dim() != 2:
+        raise ValueError(f"{op}: expected x (R, D), got {tuple(x.shape)}")

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..cuda import softmax_long
 from ..evidence import ran
 from .rows import WHOLE, aligned, cut, on, options
-from .runtime import check_device, tl, triton
+from .runtime import check_device, check_rows, tl, triton
 
 CHUNK = 8192  # elements
 WARPS = 16  # of every kernel that reduces a chunk
@@ -129,7 +129,8 @@ def softmax(x: Tensor, *, out_dtype: torch.dtype | None = None) -> Tensor:
     """exp(x) / sum(exp(x)) over the last dimension. x (R, D), any strides, fp16, bf16 or fp32 -> (R, D) contiguous.
 
     Computed in fp32 and rounded once to out_dtype (default: that of x). A row that is all -inf, or holds +inf or NaN,
-    gives NaN. Raises TypeError for another dtype or a tensor that the kernels cannot reach.
+    gives NaN. Raises TypeError for another dtype or a tensor that the kernels cannot reach, ValueError for another
+    shape.
     """
     return _normalised("softmax", x, out_dtype)
 
@@ -145,6 +146,7 @@ def logsumexp(x: Tensor, *, out_dtype: torch.dtype | None = None) -> Tensor:
     A row that is all -inf, or empty, gives -inf; one that holds +inf gives +inf.
     """
     check_device(x=x)
+    check_rows("logsumexp", x)
     ran("logsumexp", "triton")
     R, D = x.shape
     out = torch.empty(R, dtype=out_dtype or x.dtype, device=x.device)
@@ -166,6 +168,7 @@ def logsumexp(x: Tensor, *, out_dtype: torch.dtype | None = None) -> Tensor:
 
 def _normalised(op: str, x: Tensor, out_dtype: torch.dtype | None) -> Tensor:
     check_device(x=x)
+    check_rows(op, x)
     R, D = x.shape
     out_dtype = out_dtype or x.dtype
     x = aligned(x)
