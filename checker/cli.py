@@ -47,7 +47,7 @@ Examples:
 Exit codes:
   0  passed
   1  not passed, or not started
-  2  the command was not understood, or the lab's lab.toml is at fault
+  2  the command was not understood, lab.toml is at fault, or this machine lacks what the lab needs
   3  unreadable: not a folder, no permission, a link or device, too large
   4  integrity: a claim is better than its evidence
   5  the checker itself failed
@@ -99,7 +99,7 @@ def _finite(context: click.Context, option: click.Parameter, value: float | None
 @click.option("--format", "format_", type=click.Choice(["terminal", "json"]), default="terminal", show_default=True)
 @click.option("--only", multiple=True, metavar="TASK", help="Check this task and what it requires; repeatable.")
 @click.option("--hint", is_flag=True, help="Show the next hint for the first task not passed.")
-@click.option("--hidden-seed", type=click.IntRange(0, 2**31 - 1), help="Repeat a check with its hidden prompts.")
+@click.option("--hidden-seed", type=click.IntRange(0, 2**31 - 1), help="Repeat a check with its hidden inputs.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=1),

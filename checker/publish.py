@@ -1,4 +1,7 @@
-"""Write the JSON Schemas the models stand for: python -m checker.publish, after a model has changed."""
+"""Write what labs/ takes from here: python -m checker.publish, after a model or a driver has changed.
+
+The JSON Schemas are those the models stand for; a driver is copied as it is.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,24 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from checker.lab02.schemas import DumpManifest, Manifest, Results
+from checker.lab02 import schemas as lab02
+from checker.lab05 import schemas as lab05
 from checker.report import Report
 
 ROOT = Path(__file__).parent.parent
 PUBLISHED: dict[str, type[BaseModel]] = {
     "checker/report.schema.json": Report,
-    "labs/02/schemas/results.schema.json": Results,
-    "labs/02/schemas/manifest.schema.json": Manifest,
-    "labs/02/schemas/dump-manifest.schema.json": DumpManifest,
+    "labs/02/schemas/results.schema.json": lab02.Results,
+    "labs/02/schemas/manifest.schema.json": lab02.Manifest,
+    "labs/02/schemas/dump-manifest.schema.json": lab02.DumpManifest,
+    "labs/05/schemas/results.schema.json": lab05.Results,
+    "labs/05/schemas/manifest.schema.json": lab05.Manifest,
+    "labs/05/schemas/invariance.schema.json": lab05.Invariance,
+}
+COPIED = {  # what students run is what the checker runs
+    "labs/05/starter/inputs.py": "checker/lab05/inputs.py",
+    "labs/05/starter/interpreter.py": "checker/lab05/interpreter.py",
+    "labs/05/starter/measure.py": "checker/lab05/measure.py",
 }
 
 
@@ -28,4 +40,7 @@ if __name__ == "__main__":
     for path in PUBLISHED:
         (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
         (ROOT / path).write_text(schema_text(path), encoding="utf-8")
+        print(path)
+    for path, original in COPIED.items():
+        (ROOT / path).write_bytes((ROOT / original).read_bytes())
         print(path)

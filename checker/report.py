@@ -111,6 +111,7 @@ class Environment(Model):
     courselib: str | None = None
     numpy: str | None = None
     torch: str | None = None
+    triton: str | None = None
     order: str | None = Field(default=None, description="the promise the fixed-order ops keep")
     ops: str | None = Field(default=None, description="which implementation of them ran here")
 

@@ -166,7 +166,7 @@ def _draw_evidence(report: Report, out: Console) -> None:
         because = f": {evidence.stored_bytes_because}" if evidence.stored_bytes_because else ""
         lines.append(f"stored bytes {evidence.stored_bytes} with those generated here{because}")
     if evidence.hidden_seed is not None:
-        lines.append(f"hidden prompts: --hidden-seed {evidence.hidden_seed} draws the same again")
+        lines.append(f"hidden inputs: --hidden-seed {evidence.hidden_seed} draws the same again")
     if lines:
         out.print()
         out.print("What the verdict stands on:")

@@ -23,6 +23,7 @@ def test_the_requirements_are_the_projects() -> None:
 
 def test_every_requirement_of_make_is_pinned() -> None:
     extras = PROJECT["optional-dependencies"]
-    wanted = {package(line) for line in [*requirements("requirements.txt"), *extras["bench"], *extras["book"], *extras["test"]]}
+    asked = [*requirements("requirements.txt"), *extras["bench"], *extras["book"], *extras["test"]]
+    wanted = {package(line) for line in asked}
     pinned = {package(line) for line in requirements("constraints.txt") if "==" in line}
     assert wanted - {PROJECT["name"]} <= pinned

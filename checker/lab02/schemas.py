@@ -6,29 +6,17 @@ not asked here but in ``consistency``, where a contradiction can name both sides
 
 from __future__ import annotations
 
-from datetime import date
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
-from checker.faults import faults
-from checker.gate import Folder
-from checker.gate_json import read_json
-from checker.report import Finding
+from checker.documents import Count, Dated, Model, Sha256, Text
 
 N_PROMPTS = 50
 MAX_NEW_TOKENS = 64
 
 
-class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-M = TypeVar("M", bound=Model)
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="sha256, lower-case hex")]
-Count = Annotated[int, Field(ge=0)]
 Token = Annotated[int, Field(ge=0, lt=2**31)]
-Text = Annotated[str, Field(min_length=1, max_length=400)]
 
 
 # ---- 22-cache-correctness/results.json ---------------------------------------------------------------------------
@@ -105,28 +93,6 @@ class Results(Model):
 # ---- the two manifests -------------------------------------------------------------------------------------------
 
 
-class Versions(Model):
-    python: Text
-    numpy: Text
-    torch: Text
-    courselib: Text
-
-
-class Dated(Model):
-    date: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}$", description="YYYY-MM-DD")
-    versions: Versions
-    platform: Text
-
-    @field_validator("date")
-    @classmethod
-    def _a_day(cls, value: str) -> str:
-        try:
-            date.fromisoformat(value)
-        except ValueError:
-            raise ValueError("a day of the calendar, as YYYY-MM-DD") from None
-        return value
-
-
 class LengthRange(Model):
     min: Annotated[int, Field(ge=1)]
     max: Annotated[int, Field(ge=1)]
@@ -195,25 +161,3 @@ class DumpManifest(Dated):
     experiment: Literal["22-yesterday-worked"]
     config: DumpConfig
     results_summary: DumpSummary
-
-
-# ---- reading them ------------------------------------------------------------------------------------------------
-
-
-def read_model(folder: Folder, name: str, max_bytes: int, model: type[M]) -> M | list[Finding]:
-    """The document in ``name`` as ``model``, or every fault in it. Refusal if it is not there or is not JSON."""
-    document = read_json(folder, name, max_bytes)
-    try:
-        return model.model_validate(document)
-    except ValidationError as error:
-        return [
-            Finding(
-                kind="schema",
-                file=name,
-                where=fault.where or None,
-                expected=fault.expected,
-                found=fault.found,
-                message="A field is not as the schema asks." if fault.where else "The document is not an object.",
-            )
-            for fault in faults(error)
-        ]

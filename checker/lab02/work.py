@@ -9,10 +9,8 @@ from __future__ import annotations
 import json
 import secrets
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from importlib.metadata import version
@@ -23,12 +21,14 @@ from typing import TYPE_CHECKING, TypeVar
 import courselib
 from checker import replay
 from checker.check import Options
+from checker.documents import Model, read_model
 from checker.gate import Folder, Refusal
 from checker.gate_npz import Array, Expected, read_npz
 from checker.lab02.consistency import bytes_equal, first_divergence
 from checker.lab02.prompts import hidden_prompts, lab_prompts
-from checker.lab02.schemas import DumpManifest, Manifest, Model, Results, read_model
+from checker.lab02.schemas import DumpManifest, Manifest, Results
 from checker.report import Count, Evidence, Finding, Replay
+from checker.runs import Runs
 from checker.spec import Lab
 
 if TYPE_CHECKING:
@@ -52,9 +52,7 @@ class Work:
     def __init__(self, folder: Folder, lab: Lab, wanted: set[str], options: Options) -> None:
         self.folder, self.lab, self.wanted, self.options = folder, lab, wanted, options
         self.hidden_seed = secrets.randbelow(2**31) if options.hidden_seed is None else options.hidden_seed
-        self._scratch = tempfile.TemporaryDirectory(prefix="checker-", ignore_cleanup_errors=True)
-        self._pool = ThreadPoolExecutor(2)
-        self._futures: dict[str, Future[replay.Run]] = {}
+        self._runs = Runs(folder, lab)
         self._stored: dict[str, str | None] = {}  # folder -> why its bytes are not compared, or None: they are
         self._recomputed: list[str] = []
         self._seconds: dict[str, float] = {}
@@ -117,10 +115,9 @@ class Work:
     def run(self, name: str) -> replay.Run:
         """The finished run ``name``, one of NEEDED_BY; waits for it."""
         self._start(name)
-        future = self._futures[name]
-        if not future.done():
+        if not self._runs.done(name):
             self.options.progress(f"waiting for your {Path(_script(name)).name}", 1.0)
-        return future.result()
+        return self._runs.finished(name)
 
     def replayed_results(self, name: str) -> Results | list[Finding]:
         """What property_test.py wrote for the "lab" or "hidden" prompts. Refusal if it wrote nothing readable."""
@@ -130,20 +127,15 @@ class Work:
         return read_npz(Folder(self.run("dump").out), "slots.npz", self._cap(SLOTS), self._slots_expected)
 
     def _start(self, name: str) -> None:
-        if name not in self._futures:
-            # Folders of its own for each run, ready before it starts: no other run's script can be in their way.
-            copy, out, home = (Path(tempfile.mkdtemp(dir=self._scratch.name)) for _ in range(3))
-            answers = {artifact.path for artifact in self.lab.artifacts if artifact.kind != "python"}
-            self.folder.copy_to(copy, leave_out=answers)
+        def arguments(copy: Path, home: Path) -> list[str]:
             # Stock ops are the slower half of a run and prove nothing: the ten hidden prompts show what they do.
-            arguments = ["--ops", "fixed"] if name == "lab" else []
-            if name == "hidden":
-                prompts = home / "hidden.json"
-                prompts.write_text(json.dumps([ask.to_json() for ask in hidden_prompts(self.hidden_seed)]))
-                arguments = ["--prompts", str(prompts), "--no-extended"]
-            self._futures[name] = self._pool.submit(
-                replay.run_script, copy, _script(name), out, arguments, home, self.timeout
-            )
+            if name != "hidden":
+                return ["--ops", "fixed"] if name == "lab" else []
+            prompts = home / "hidden.json"
+            prompts.write_text(json.dumps([ask.to_json() for ask in hidden_prompts(self.hidden_seed)]))
+            return ["--prompts", str(prompts), "--no-extended"]
+
+        self._runs.start(name, _script(name), arguments, self.timeout)
 
     # ---- what the model says ---------------------------------------------------------------------------------------
 
@@ -195,11 +187,11 @@ class Work:
     def evidence(self) -> Evidence:
         reasons = [reason for reason in self._stored.values() if reason]
         return Evidence(
-            replayed=[self._replay(name) for name in self._futures],
+            replayed=[self._replay(name) for name in self._runs],
             recomputed=self._recomputed,
             stored_bytes="not reached" if not self._stored else "not compared" if reasons else "compared",
             stored_bytes_because="; ".join(reasons) or None,
-            hidden_seed=self.hidden_seed if "hidden" in self._futures else None,
+            hidden_seed=self.hidden_seed if "hidden" in self._runs else None,
         )
 
     def environment(self) -> dict[str, str]:
@@ -210,14 +202,10 @@ class Work:
         return found
 
     def durations(self) -> dict[str, float]:
-        return self._seconds | {f"replay {name}": self.run(name).seconds for name in self._futures}
+        return self._seconds | {f"replay {name}": self.run(name).seconds for name in self._runs}
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        while not all(future.done() for future in self._futures.values()):  # only if the check was cut short
-            replay.stop_all()
-            time.sleep(0.05)
-        self._scratch.cleanup()
+        self._runs.close()
 
     def _replay(self, name: str) -> Replay:
         run = self.run(name)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from checker.gate import Refusal
 from checker.lab02.work import WORKED, Work
 from checker.report import Finding
+from checker.texts import texts
 from courselib import bits
 
 REPORT = f"{WORKED}/report.md"
@@ -16,34 +16,11 @@ WORD = re.compile(r"\b(?:0x)?([0-9a-f]{8})\b")
 
 
 def writing(work: Work) -> Iterator[Finding | str]:
-    for artifact in work.lab.artifacts:
-        if artifact.kind != "markdown":
-            continue
-        try:
-            text = work.text(artifact.path)
-        except Refusal as refusal:
-            yield refusal.finding
-            continue
-        words = len(re.findall(r"\w+", text))
-        if words < artifact.min_words:
-            yield Finding(
-                kind="mismatch",
-                file=artifact.path,
-                expected=f"at least {artifact.min_words} words",
-                found=f"{words} words",
-                message="The text is shorter than the lab asks for.",
-            )
-        for statement in artifact.statements:
-            if not re.search(statement.pattern, text, re.IGNORECASE):
-                yield Finding(
-                    kind="mismatch",
-                    file=artifact.path,
-                    expected=statement.says,
-                    found="nothing that reads so",
-                    message="A statement the lab asks for is not there.",
-                )
-        if artifact.path == REPORT:
-            yield from _hex_row(work, text)
+    for item in texts(work.lab, work.text):
+        if isinstance(item, Finding):
+            yield item
+        elif item[0].path == REPORT:
+            yield from _hex_row(work, item[1])
 
 
 def _hex_row(work: Work, text: str) -> Iterator[Finding]:

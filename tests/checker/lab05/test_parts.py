@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from checker import cli
-from checker.lab05 import TASKS, accuracy, cases, measure, stored, work
+from checker.lab05 import TASKS, accuracy, cases, inputs, interpreter, stored, work
 from checker.lab05.reading import read_kernels
 from checker.lab05.rows import nearness, sameness
 from checker.lab05.variants import OPS, VARIANTS, candidates, source
@@ -19,7 +19,7 @@ def test_the_lab_is_sound():
     lab = load_lab(LAB)
     assert all(len(task.hints) == 3 for task in lab.tasks)
     assert list(TASKS) == [task.id for task in lab.tasks]
-    assert stored.CASE_SEED == measure.CASE_SEED
+    assert stored.CASE_SEED == inputs.CASE_SEED
     brief = (LAB / "README.md").read_text(encoding="utf-8")
     for artifact in lab.artifacts:
         assert f"`{artifact.path}`" in brief, artifact.path
@@ -58,7 +58,7 @@ def test_hidden_cases_follow_from_their_seed():
 
 def test_every_number_is_exact_and_of_many_sizes():
     for dtype, digits in (("float32", 24), ("float16", 11)):
-        x = measure.numbers(3, (50, 50), dtype)
+        x = inputs.numbers(3, (50, 50), dtype)
         assert x.dtype == dtype
         assert np.abs(x).max() <= 4
         assert (np.ldexp(x.astype(np.float64), digits + 4) % 1 == 0).all()
@@ -69,7 +69,7 @@ def test_every_number_is_exact_and_of_many_sizes():
 def test_the_bounds_let_honest_rounding_pass_and_a_wrong_answer_not(ask):
     """Sums in three orders, in float32, rounded once to the dtype: what any right kernel may give."""
     case, truth = ask.model_dump(), accuracy.truth(ask)
-    x, w = (None if a is None else a.astype(np.float32) for a in measure.inputs(case))
+    x, w = (None if a is None else a.astype(np.float32) for a in inputs.inputs(case))
     top = x.max(axis=1, keepdims=True)
     order = np.random.default_rng(0).permutation(ask.length)
     for some in (np.arange(ask.length), np.arange(ask.length)[::-1], order):
@@ -80,7 +80,7 @@ def test_the_bounds_let_honest_rounding_pass_and_a_wrong_answer_not(ask):
         if ask.op == "mean":
             total = total / np.float32(ask.length)
         rows = (x - top - np.log(total) if ask.op == "log_softmax" else total).astype(ask.dtype)
-        outputs = [measure.stacked(rows, call) for call in ask.calls]
+        outputs = [inputs.stacked(rows, call) for call in ask.calls]
         assert list(nearness(ask, truth, outputs)) == []
         assert sameness(ask, outputs)[1] is None
         off = [(o + np.abs(o) * 0.01 + 0.01).astype(ask.dtype) for o in outputs]
@@ -93,7 +93,7 @@ def test_the_bounds_let_honest_rounding_pass_and_a_wrong_answer_not(ask):
 def test_one_bit_is_found_and_named():
     ask = next(a for a in HIDDEN if a.op == "matmul" and a.dtype == "float32")
     rows = np.ones((ask.rows, ask.columns), np.float32)
-    outputs = [measure.stacked(rows, call) for call in ask.calls]
+    outputs = [inputs.stacked(rows, call) for call in ask.calls]
     compared, found = sameness(ask, outputs)
     assert (compared, found) == (83, None)
     place = ask.calls[6].index(ask.calls[0][0])  # among 5 rows, the one that came first of all
@@ -115,9 +115,9 @@ def test_equal_rows_of_a_tile_have_equal_dots(monkeypatch):
     from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
     monkeypatch.setattr(InterpreterBuilder, "create_dot", InterpreterBuilder.create_dot)  # and back again
-    measure.ordered_dot()
-    row, b = measure.numbers(1, (1, 64), "float32"), measure.numbers(2, (64, 32), "float32")
-    acc = measure.numbers(3, (1, 32), "float32")
+    interpreter.ordered_dot()
+    row, b = inputs.numbers(1, (1, 64), "float32"), inputs.numbers(2, (64, 32), "float32")
+    acc = inputs.numbers(3, (1, 32), "float32")
     handles = [TensorHandle(x, tl.float32) for x in (np.repeat(row, 16, 0), b, np.repeat(acc, 16, 0))]
     y = InterpreterBuilder.create_dot(None, *handles, None, None).data
     by_hand = np.zeros(32, np.float32)

@@ -1,0 +1,126 @@
+"""Does the student's test tell kernels that are batch-invariant from kernels that are not?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from checker.faults import show
+from checker.gate import Refusal
+from checker.lab05 import causes
+from checker.lab05.claims import better, mismatch, replayed
+from checker.lab05.reading import open_todo
+from checker.lab05.schemas import Invariance, Tested
+from checker.lab05.variants import VARIANTS, Candidate
+from checker.lab05.work import INVARIANCE, TEST, Work
+from checker.report import Finding
+
+Item = Finding | str
+
+
+def test_catches(work: Work) -> Iterator[Item]:
+    """invariance_test.py, run on candidates: each planted kernel is caught, and no sound one is."""
+    try:
+        submitted = work.invariance
+    except Refusal as refusal:
+        yield refusal.finding
+        submitted = []
+    else:
+        if isinstance(submitted, list):
+            yield from submitted
+    caught, broken = 0, False
+    said: set[str | None] = set()
+    missed: list[Finding] = []
+    for name, candidate in work.tests.items():
+        found, faults = _tested(work, name)
+        if found is None or faults:
+            broken = True
+            yield from (fault for fault in faults if fault.found not in said)  # one error, not seven times
+            said |= {fault.found for fault in faults}
+            continue
+        if not candidate:
+            if isinstance(submitted, Invariance):
+                yield from _own(work, submitted, found)
+            continue
+        for op, tested in found.ops:
+            fault = _wrong(op, tested, candidate)
+            if fault:
+                missed.append(fault)
+            elif candidate[op]:
+                caught += 1
+    if missed:
+        yield from _open_todos(work)
+    yield from missed
+    if not broken:
+        yield f"{caught} of {len(VARIANTS)} planted kernels caught"
+
+
+def _open_todos(work: Work) -> Iterator[Finding]:
+    text = work.text(TEST)
+    lines = {number: line for number in (5, 6, 7) if (line := open_todo(text, number))}
+    if lines:
+        numbers = ", ".join(map(str, lines))
+        yield Finding(
+            kind="mismatch",
+            file=TEST,
+            where=f"line {', '.join(map(str, lines.values()))}",
+            expected="the work of TODO 5, 6 and 7",
+            found=f"TODO {numbers}",
+            message=f"TODO {numbers} still stands in the file: until it is done, kernels slip through.",
+        )
+
+
+def _tested(work: Work, name: str) -> tuple[Invariance | None, list[Finding]]:
+    try:
+        found = work.replayed_test(name)
+    except Refusal as refusal:
+        return None, replayed(work, name, refusal, INVARIANCE)
+    return (None if isinstance(found, list) else found), replayed(work, name, found, INVARIANCE)
+
+
+def _wrong(op: str, tested: Tested, candidate: Candidate) -> Finding | None:
+    variant = candidate[op]
+    seen = f"{tested.differing} of {tested.comparisons} comparisons differ"
+    if variant and not tested.differing:
+        return Finding(
+            kind="mismatch",
+            file=TEST,
+            where=f"a planted {op}",
+            expected="at least one comparison that differs",
+            found=seen,
+            message=f"Your test lets a kernel pass that is not batch-invariant: {variant.behaviour}.",
+            usual_causes=causes.MISSED,
+        )
+    if not variant and (tested.differing or not tested.comparisons):
+        first = f"; the first: {show(tested.first.model_dump())}" if tested.first else ""
+        return Finding(
+            kind="mismatch",
+            file=TEST,
+            where=f"a sound {op}",
+            expected="some comparisons, and none that differs",
+            found=f"{seen}{first}",
+            message="Your test finds fault with a kernel whose rows depend on nothing but themselves.",
+            usual_causes=causes.FALSE_ALARM,
+        )
+    return None
+
+
+def _own(work: Work, submitted: Invariance, here: Invariance) -> Iterator[Finding]:
+    """invariance.json against a run of the same test on the same kernels, here."""
+    right = work.kernels_sha256()
+    if submitted.kernels_sha256 != right:
+        message = "The file is about other kernels than kernels.py as it is now: run the test in its folder again."
+        yield mismatch(INVARIANCE, "kernels_sha256", right, submitted.kernels_sha256, message)
+        return
+    for op, claimed in submitted.ops:
+        again: Tested = getattr(here.ops, op)
+        message = "Your test was run here on your kernels, and saw something else."
+        where = f"ops.{op}"
+        if again.differing and not claimed.differing and submitted.device == here.device:
+            yield better(work, INVARIANCE, f"{where}.differing", show(again.differing), show(0), message)
+        elif (again.differing > 0) != (claimed.differing > 0):
+            yield mismatch(INVARIANCE, f"{where}.differing", show(again.differing), show(claimed.differing), message)
+        elif again.comparisons != claimed.comparisons:
+            expected, found = show(again.comparisons), show(claimed.comparisons)
+            yield mismatch(
+                INVARIANCE, f"{where}.comparisons", expected, found, f"{message} Run it in its folder again."
+            )

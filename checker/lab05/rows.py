@@ -1,0 +1,102 @@
+"""What the hidden cases gave, against float64 and against itself: the bytes of a row in one company and in another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from checker.gate_npz import Array
+from checker.lab05 import causes
+from checker.lab05.accuracy import Truth, tolerance
+from checker.lab05.reading import KERNELS
+from checker.lab05.schemas import Ask
+from checker.report import Finding
+from courselib import bits
+
+NAN = -1
+
+
+def describe(ask: Ask) -> str:
+    shape = f"K {ask.length}, N {ask.columns}" if ask.op == "matmul" else f"rows of {ask.length}"
+    strided = "" if not ask.strided else ", b column by column" if ask.op == "matmul" else ", dim 0"
+    return f"{ask.op} {ask.id} ({ask.dtype}, {shape}{strided})"
+
+
+def nearness(ask: Ask, truth: Truth, outputs: list[Array]) -> Iterator[Finding]:
+    """The first output of the case that is farther from float64 than rounding can take it; or a NaN that was lost."""
+    for i, (call, output) in enumerate(zip(ask.calls, outputs, strict=True)):
+        own = np.array([place for place, row in enumerate(call) if row >= 0])
+        rows = np.array(call)[own]
+        with np.errstate(invalid="ignore"):
+            error = np.abs(output[own].astype(np.float64) - truth.right[rows])
+            far = ~(error <= truth.bound[rows])  # a NaN is far too
+        if far.any():
+            at, column = map(int, np.argwhere(far)[0])
+            place, right = int(own[at]), float(truth.right[rows[at], column])
+            yield Finding(
+                kind="mismatch",
+                file=KERNELS,
+                where=f"{describe(ask)}, call {i} of {len(call)} rows: row {place}, column {column}",
+                expected=f"{right!r}, within {float(truth.bound[rows[at], column]):.3g}: {tolerance(ask)}",
+                found=f"{float(output[place, column])!r}; {int(far.sum())} of {far.size} numbers of this call are off",
+                message="The result is farther from float64's than rounding explains.",
+                usual_causes=causes.NOT_CLOSE,
+            )
+            return
+        lost = [place for place, row in enumerate(call) if row == NAN and not np.isnan(output[place]).all()]
+        if lost:
+            yield Finding(
+                kind="mismatch",
+                file=KERNELS,
+                where=f"{describe(ask)}, call {i} of {len(call)} rows: row {lost[0]}",
+                expected="NaN throughout: the row is NaN",
+                found=f"{output[lost[0]].tolist()[:4]!r}",
+                message="A NaN was lost: a row of NaN has no other result.",
+                usual_causes=causes.NOT_CLOSE,
+            )
+            return
+
+
+def sameness(ask: Ask, outputs: list[Array]) -> tuple[int, Finding | None]:
+    """How many times a row came again, and the first time its bytes were others than in the first call it was in."""
+    seen: dict[int, tuple[int, int]] = {}  # row -> call and place where it came first
+    compared = differing = 0
+    first: Finding | None = None
+    for i, call in enumerate(ask.calls):
+        for place, row in enumerate(call):
+            if row not in seen:
+                if row >= 0:
+                    seen[row] = i, place
+                continue
+            compared += 1
+            there = seen[row]
+            a, b = outputs[there[0]][there[1]], outputs[i][place]
+            difference = bits.first_difference(a, b)
+            if difference is None:
+                continue
+            differing += 1
+            first = first or Finding(
+                kind="mismatch",
+                file=KERNELS,
+                where=f"{describe(ask)}, row {row} of the case, column {difference.index[0]}: "
+                f"call {there[0]} ({_company(ask, *there)}) against call {i} ({_company(ask, i, place)})",
+                expected=f"0x{difference.hex_a} ({difference.value_a!r})",
+                found=f"0x{difference.hex_b} ({difference.value_b!r}), {difference.ulps} ULP apart",
+                message="The same row has other bytes in other company.",
+                usual_causes=causes.NOT_SAME,
+            )
+    if first:
+        first = first.model_copy(
+            update={"found": f"{first.found}; {differing} of {compared} rows that came again differ"}
+        )
+    return compared, first
+
+
+def _company(ask: Ask, call: int, place: int) -> str:
+    rows = ask.calls[call]
+    if len(rows) == 1:
+        return "alone"
+    strangers = [{-1: "NaN", -2: "inf"}[r] for r in rows[max(place - 1, 0) : place + 2] if r < 0]
+    beside = f", beside {' and '.join(dict.fromkeys(strangers))}" if strangers else ""
+    return f"place {place} of {len(rows)}{beside}"

@@ -1,0 +1,147 @@
+"""The tasks of lab 05, by the id that lab.toml gives them.
+
+Each yields a finding for each fault and a plain string for what is worth knowing; one that yields no finding has
+passed. A Refusal (a file that cannot be read) ends it with that finding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from checker.gate import Refusal
+from checker.lab05 import causes, stored
+from checker.lab05.catches import test_catches
+from checker.lab05.claims import replayed
+from checker.lab05.reading import KERNELS, NO_KERNEL, open_todo, read_kernels
+from checker.lab05.schemas import Results
+from checker.lab05.work import RESULTS, Work
+from checker.report import Finding
+from checker.texts import texts
+
+Item = Finding | str
+README = "README.md"
+NAMES = {"matmul": "torch.mm", "log_softmax": "torch.log_softmax", "mean": "torch.mean"}
+
+
+def one_op(op: str, work: Work) -> Iterator[Item]:
+    """On hidden cases: near float64, the same bytes in any company, and from a Triton kernel of kernels.py."""
+    from checker.lab05.rows import nearness, sameness
+
+    read = list(read_kernels(work.kernels, op))
+    yield from read
+    if any(fault.found in (None, *NO_KERNEL) for fault in read):  # no Python, or no kernel: nothing to run
+        return
+    results, faults = _hidden(work)
+    yield from faults
+    if results is None:
+        return
+    try:
+        outputs = work.outputs
+    except Refusal as refusal:
+        yield from replayed(work, "hidden", refusal, "outputs.npz")
+        return
+    launched = {case.id: case.launches for case in results.cases}
+    asked = [ask for ask in work.hidden_cases if ask.op == op]
+    for ask in asked:
+        if not launched.get(ask.id):
+            yield Finding(
+                kind="mismatch",
+                file=KERNELS,
+                where=f"{NAMES[op]} inside registered()",
+                expected="at least one launch of a Triton kernel of kernels.py for each call",
+                found="none",
+                message=f"No kernel was launched: what came back is PyTorch's own. {_todo_4(work)}".strip(),
+                usual_causes=causes.NOT_REGISTERED,
+            )
+            return
+    compared = 0
+    for ask in asked:
+        mine = [outputs[f"{ask.id}.{i}"] for i in range(len(ask.calls))]
+        yield from nearness(ask, work.truth(ask), mine)
+        n, different = sameness(ask, mine)
+        compared += n
+        if different:
+            yield different
+    calls = sum(len(ask.calls) for ask in asked)
+    work.recomputed(
+        f"{op}: {calls} calls of {len(asked)} hidden cases against float64, {compared} rows against themselves"
+    )
+
+
+def registered(work: Work) -> Iterator[Item]:
+    """Inside `with registered():` PyTorch's names run the kernels; after it, also after an exception, they do not."""
+    results, faults = _hidden(work)
+    yield from faults
+    if results is None:
+        return
+    for op, probe in results.registered:
+        launches, digests = probe.launches, probe.sha256
+        if not launches.inside:
+            yield _registration(
+                op, "inside registered()", "a launch", "none", f"No Triton kernel was launched. {_todo_4(work)}".strip()
+            )
+        elif digests.inside != digests.direct:
+            message = f"{NAMES[op]} gives other bytes than {op} of kernels.py on the same tensors."
+            yield _registration(op, "inside registered()", digests.direct, digests.inside, message)
+        for name, words in (
+            ("after", "after registered()"),
+            ("after_exception", "after an exception inside registered()"),
+            ("before", "after an earlier registered()"),
+        ):  # the first that is wrong: those below follow from it
+            if n := getattr(launches, name):
+                message = "A Triton kernel still runs when the block has ended: PyTorch's own is not back."
+                yield _registration(op, words, "no launch", f"{n}", message)
+                break
+            if getattr(digests, name) != digests.before:
+                message = "Other bytes than before registered(): PyTorch's own is not back."
+                yield _registration(op, words, digests.before, getattr(digests, name), message)
+                break
+
+
+def writing(work: Work) -> Iterator[Item]:
+    words = work.lab.artifact(README).min_words
+    for item in texts(work.lab, work.text):
+        if isinstance(item, Finding) and item.kind == "missing":
+            message = f"The file is not there: it is yours to write, at least {words} words."
+            yield item.model_copy(update={"message": message})
+        elif isinstance(item, Finding):
+            yield item
+
+
+def _todo_4(work: Work) -> str:
+    line = open_todo(work.kernels, 4)
+    return f"TODO 4 still stands in line {line}: registered() is to be written." if line else ""
+
+
+def _hidden(work: Work) -> tuple[Results | None, list[Finding]]:
+    """What measure.py wrote for the hidden cases, or why that is nothing to go by."""
+    try:
+        found = work.replayed_results("hidden")
+    except Refusal as refusal:
+        return None, replayed(work, "hidden", refusal, RESULTS)
+    return (None if isinstance(found, list) else found), replayed(work, "hidden", found, RESULTS)
+
+
+def _registration(op: str, where: str, expected: str, found: str, message: str) -> Finding:
+    return Finding(
+        kind="mismatch",
+        file=KERNELS,
+        where=f"{NAMES[op]} {where}",
+        expected=expected,
+        found=found,
+        message=message,
+        usual_causes=causes.NOT_REGISTERED,
+    )
+
+
+TASKS: dict[str, Callable[[Work], Iterator[Item]]] = {
+    "manifest": stored.manifest,
+    "results": stored.results,
+    "matmul": partial(one_op, "matmul"),
+    "log-softmax": partial(one_op, "log_softmax"),
+    "mean": partial(one_op, "mean"),
+    "registered": registered,
+    "test-catches": test_catches,
+    "writing": writing,
+}

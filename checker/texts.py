@@ -1,0 +1,41 @@
+"""The texts a lab asks for: there, long enough, with the asked statements. No more is claimed than that."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from checker.gate import Refusal
+from checker.report import Finding
+from checker.spec import Artifact, Lab
+
+
+def texts(lab: Lab, read: Callable[[str], str]) -> Iterator[Finding | tuple[Artifact, str]]:
+    """A finding for each fault, and each markdown artifact with its text, once it was looked at."""
+    for artifact in lab.artifacts:
+        if artifact.kind != "markdown":
+            continue
+        try:
+            text = read(artifact.path)
+        except Refusal as refusal:
+            yield refusal.finding
+            continue
+        words = len(re.findall(r"\w+", text))
+        if words < artifact.min_words:
+            yield Finding(
+                kind="mismatch",
+                file=artifact.path,
+                expected=f"at least {artifact.min_words} words",
+                found=f"{words} words",
+                message="The text is shorter than the lab asks for.",
+            )
+        for statement in artifact.statements:
+            if not re.search(statement.pattern, text, re.IGNORECASE):
+                yield Finding(
+                    kind="mismatch",
+                    file=artifact.path,
+                    expected=statement.says,
+                    found="nothing that reads so",
+                    message="A statement the lab asks for is not there.",
+                )
+        yield artifact, text
