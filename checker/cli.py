@@ -5,19 +5,23 @@ Nothing here imports torch: it is loaded only when a submission is there to be r
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
 import shlex
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 
 import click
 
-from checker import __version__, store, terminal
+from checker import __version__, replay, store, terminal
 from checker.check import Options, check, not_started, nothing_started, refused
 from checker.faults import printable
 from checker.gate import Folder, Refusal
@@ -61,7 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = command.main(arguments, prog_name="python -m checker", standalone_mode=False)
+        with _interruptible():
+            code = command.main(arguments, prog_name="python -m checker", standalone_mode=False)
+        if replay.interrupted():
+            raise KeyboardInterrupt
         return int(code or 0)
     except click.ClickException as error:
         print(f"checker: {error.format_message()}", file=sys.stderr)
@@ -85,6 +92,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return FAULT
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C ends the student's scripts at once, whatever this process is doing."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        replay.interrupt()
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _finite(context: click.Context, option: click.Parameter, value: float | None) -> float | None:

@@ -23,6 +23,7 @@ TAIL = 4000  # bytes of output that are kept
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "CC")  # the rest of the environment is the person's own
 
 _running: set[subprocess.Popen[bytes]] = set()
+_interrupted = threading.Event()
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ def run_script(copy: Path, script: str, out: Path, arguments: list[str], home: P
     path = copy / script
     if not path.is_file():
         return Run(script, arguments, out, "missing", None, 0.0, "")
+    if _interrupted.is_set():
+        return Run(script, arguments, out, "timed out", None, 0.0, "")
     started = time.perf_counter()
     process = subprocess.Popen(
         _command(path.name, out, arguments),
@@ -58,6 +61,8 @@ def run_script(copy: Path, script: str, out: Path, arguments: list[str], home: P
         start_new_session=True,
     )
     _running.add(process)
+    if _interrupted.is_set():  # meanwhile
+        _stop(process)
     assert process.stdout is not None
     tail = _Tail(process.stdout)
     outcome: Outcome = "finished"
@@ -77,6 +82,17 @@ def stop_all() -> None:
     """End every script that still runs: the check itself was interrupted."""
     for process in list(_running):
         _stop(process)
+
+
+def interrupt() -> None:
+    """End every script, and start no more. For a signal handler: a library that is being imported may lose the
+    KeyboardInterrupt, and the check must come to its end all the same."""
+    _interrupted.set()
+    stop_all()
+
+
+def interrupted() -> bool:
+    return _interrupted.is_set()
 
 
 def _command(script: str, out: Path, arguments: list[str]) -> list[str]:

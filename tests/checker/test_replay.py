@@ -2,11 +2,14 @@
 
 import json
 import os
+import signal
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from checker import cli, replay
 from checker.replay import TAIL, run_script
 
 SCRIPT = "folder/script.py"
@@ -103,3 +106,27 @@ print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).p
 def test_a_missing_script_is_said_to_be(tmp_path):
     result = run_script(tmp_path, SCRIPT, tmp_path / "out", [], tmp_path, 1.0)
     assert (result.outcome, result.exit_code) == ("missing", None)
+
+
+def test_after_an_interrupt_no_script_starts(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(replay, "_interrupted", threading.Event())
+    replay.interrupt()
+    done = run(f"open({str(tmp_path / 'started')!r}, 'w')")
+    assert done.outcome == "timed out"
+    assert not (tmp_path / "started").exists()
+
+
+def test_an_interrupt_that_a_library_swallows_still_ends_the_check(monkeypatch, capsys):
+    def importing(*arguments, **options):
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        except BaseException:
+            return 0
+
+    monkeypatch.setattr(replay, "_interrupted", threading.Event())
+    monkeypatch.setattr(cli.command, "main", importing)
+    before = signal.getsignal(signal.SIGINT)
+    assert cli.main(["labs/02"]) == 130
+    assert capsys.readouterr().err == "checker: interrupted\n"
+    assert signal.getsignal(signal.SIGINT) is before
