@@ -5,17 +5,12 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from checker.faults import faults
 from checker.gate import Folder
 from checker.gate_json import read_json
-from checker.report import Finding
-
-
-class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
+from checker.report import Finding, Model
 
 M = TypeVar("M", bound=Model)
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="sha256, lower-case hex")]

@@ -7,7 +7,7 @@ the same assertion, on a sum taken in another order, must fail.
 
 import itertools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from types import ModuleType
 
 import pytest
@@ -21,6 +21,7 @@ from courselib.kernels.cpu import build, fixed_c, fixed_torch
 
 pytestmark = pytest.mark.skipif(build.find_compiler() is None, reason="no C compiler: fixed-torch is all there is")
 
+Threads = Callable[[int], AbstractContextManager[None]]
 EDGES = (1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129)
 HEAD_SIZES = (1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 100)
 NAN, INF = float("nan"), float("inf")
@@ -58,19 +59,6 @@ def reversed_linear(x: Tensor, w: Tensor) -> Tensor:
 def linear_by_shape(x: Tensor, w: Tensor) -> Tensor:
     """What a library does that picks its order by batch size."""
     return (fixed_torch.linear if x.shape[0] == 1 else reversed_linear)(x, w)
-
-
-@contextmanager
-def threads(n: int) -> Iterator[None]:
-    """Share every call, however small, among n threads."""
-    before, work = torch.get_num_threads(), fixed_c.MIN_WORK
-    torch.set_num_threads(n)
-    fixed_c.MIN_WORK = 1
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-        fixed_c.MIN_WORK = work
 
 
 # ------------------------------------------------------------------------------------------------ linear
@@ -150,7 +138,7 @@ def test_linear_does_not_care_how_its_inputs_are_stored(M: int, K: int, N: int) 
 
 
 @pytest.mark.parametrize("M", [1, 3, 7, 8, 9, 65])
-def test_threads_change_no_byte_of_linear(M: int) -> None:
+def test_threads_change_no_byte_of_linear(threads: Threads, M: int) -> None:
     x, w = values(M, 65, seed=7), values(65, 131, seed=8)
     for how, stored in storages(w):
         alone = fixed_c.linear(x, stored)
@@ -159,7 +147,7 @@ def test_threads_change_no_byte_of_linear(M: int) -> None:
                 assert_same(fixed_c.linear(x, stored), alone, f"{n} threads, w {how}")
 
 
-def test_two_threads_do_share_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_threads_do_share_the_work(threads: Threads, monkeypatch: pytest.MonkeyPatch) -> None:
     parts: list[list[tuple[int, int]]] = []
 
     class Pool:
@@ -360,7 +348,7 @@ def test_attention_gives_the_written_order_at_every_head_size(d: int) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(CASE, st.integers(1, 3))
-def test_an_attention_row_is_the_same_alone_on_threads_and_in_any_storage(case: Case, n: int) -> None:
+def test_an_attention_row_is_the_same_alone_on_threads_and_in_any_storage(threads: Threads, case: Case, n: int) -> None:
     full = case.run(fixed_c)
     with threads(n):
         assert_same(case.run(fixed_c), full, f"{n} threads")

@@ -5,7 +5,7 @@ them. Bits of a NaN are not promised. How close the answers are is test_kernel_a
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import pytest
 import torch
@@ -22,6 +22,7 @@ pytestmark = pytest.mark.skipif(build.find_compiler() is None, reason="no C comp
 NAN, INF = float("nan"), float("inf")
 SIZES = (1, 2, 15, 16, 17, 31, 33, 63, 64, 65, 100, 129, 300)
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
+Threads = Callable[[int], AbstractContextManager[None]]
 Answer = Tensor | tuple[Tensor, ...]
 Operation = Callable[[Tensor], Answer]
 
@@ -56,19 +57,6 @@ def assert_same(found: Answer, expected: Answer, what: str = "") -> None:
         assert bits.equal(a, b), f"{what}, answer {i}\n{bits.report(a, b)}"
 
 
-@contextmanager
-def threads(n: int) -> Iterator[None]:
-    """Share every call, however small, among n threads."""
-    before, work = torch.get_num_threads(), fixed_c.MIN_WORK
-    torch.set_num_threads(n)
-    fixed_c.MIN_WORK = 1
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-        fixed_c.MIN_WORK = work
-
-
 def storages(x: Tensor) -> Iterator[tuple[str, Tensor]]:
     """x (R, C) again, lying in memory in other ways."""
     R, C = x.shape
@@ -85,7 +73,9 @@ def storages(x: Tensor) -> Iterator[tuple[str, Tensor]]:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 4), st.integers(1, 20), sizes, st.integers(1, 140), seeds, st.booleans(), st.booleans())
-def test_c_matmul_gives_the_written_order(B: int, M: int, K: int, N: int, seed: int, wild: bool, nk: bool) -> None:
+def test_c_matmul_gives_the_written_order(
+    threads: Threads, B: int, M: int, K: int, N: int, seed: int, wild: bool, nk: bool
+) -> None:
     a = values(B, M, K, seed=seed, wild=wild)
     b = values(B, N, K, seed=seed + 1, wild=wild).transpose(1, 2) if nk else values(B, K, N, seed=seed + 1, wild=wild)
     expected = primitives_torch.matmul(a, b)
@@ -96,7 +86,7 @@ def test_c_matmul_gives_the_written_order(B: int, M: int, K: int, N: int, seed: 
             assert_same(primitives_c.matmul(a, b), expected, f"{n} threads")
 
 
-def test_threads_share_a_batch_of_products_by_rows() -> None:
+def test_threads_share_a_batch_of_products_by_rows(threads: Threads) -> None:
     for B, M in ((2, 1), (3, 1), (2, 3), (4, 2)):
         a, b = values(B, M, 67, seed=1), values(B, 67, 70, seed=2)
         for n in (1, 2, 3):
@@ -107,7 +97,7 @@ def test_threads_share_a_batch_of_products_by_rows() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 7), st.sampled_from(SIZES), st.sampled_from((1, 2, 3, 17, 255, 256, 257, 520)), seeds,
        st.booleans(), st.booleans(), st.booleans())  # fmt: skip
-def test_c_reduce_gives_the_written_order(
+def test_c_reduce_gives_the_written_order(threads: Threads,
     O: int, D: int, I: int, seed: int, wild: bool, squares: bool, shifted: bool  # noqa: E741
 ) -> None:  # fmt: skip
     x = values(O, D, I, seed=seed, wild=wild)
@@ -120,7 +110,7 @@ def test_c_reduce_gives_the_written_order(
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 9), sizes, seeds, st.booleans(), st.sampled_from((1.0, 40.0)))
-def test_c_rows_give_the_written_order(R: int, D: int, seed: int, wild: bool, scale: float) -> None:
+def test_c_rows_give_the_written_order(threads: Threads, R: int, D: int, seed: int, wild: bool, scale: float) -> None:
     x, w, b = values(R, D, seed=seed, wild=wild) * scale, values(D, seed=seed + 1), values(D, seed=seed + 2)
     x[x.abs() > 1e38] = -INF if wild and D > 1 else 0.0
     x[:, 0] = 1.0  # never a whole row of -inf
@@ -185,7 +175,7 @@ def rows_of(answer: Answer, rows: slice) -> Answer:
     return answer[rows] if isinstance(answer, Tensor) else tuple(x[rows] for x in answer)
 
 
-def assert_rows_stand_alone(operation: Operation, D: int, dtype: torch.dtype = torch.float32) -> None:
+def assert_rows_stand_alone(threads: Threads, operation: Operation, D: int, dtype: torch.dtype = torch.float32) -> None:
     x = values(21, D, seed=D + 3, dtype=dtype) * 3
     full = operation(x)
     for row in (0, 1, 7, 20):
@@ -210,28 +200,30 @@ def operation_rolled(answer: Answer, n: int) -> Answer:
 
 @pytest.mark.parametrize("name", operations(1, torch.float32))
 @pytest.mark.parametrize("D", [1, 67, 128])
-def test_a_row_is_the_same_alone_anywhere_among_anything(implementation: str, name: str, D: int) -> None:
-    assert_rows_stand_alone(operations(D, torch.float32)[name], D)
+def test_a_row_is_the_same_alone_anywhere_among_anything(
+    threads: Threads, implementation: str, name: str, D: int
+) -> None:
+    assert_rows_stand_alone(threads, operations(D, torch.float32)[name], D)
 
 
 @pytest.mark.parametrize("name", operations(1, torch.float32))
 @pytest.mark.parametrize("dtype", DTYPES[1:], ids=str)
-def test_so_it_is_in_every_dtype(name: str, dtype: torch.dtype) -> None:
-    assert_rows_stand_alone(operations(67, dtype)[name], 67, dtype)
+def test_so_it_is_in_every_dtype(threads: Threads, name: str, dtype: torch.dtype) -> None:
+    assert_rows_stand_alone(threads, operations(67, dtype)[name], 67, dtype)
 
 
-def test_control_the_library_s_own_product_depends_on_the_number_of_rows() -> None:
+def test_control_the_library_s_own_product_depends_on_the_number_of_rows(threads: Threads) -> None:
     w = values(1024, 512, seed=2)
     with pytest.raises(AssertionError, match=r"alone|the first"):
-        assert_rows_stand_alone(lambda x: torch.mm(x, w), 1024)
+        assert_rows_stand_alone(threads, lambda x: torch.mm(x, w), 1024)
 
 
-def test_control_a_sum_in_another_order_for_one_row_is_seen() -> None:
+def test_control_a_sum_in_another_order_for_one_row_is_seen(threads: Threads) -> None:
     def total(x: Tensor) -> Tensor:
         return fixed_torch.lane_sum(x if len(x) > 1 else x.flip(-1))
 
     with pytest.raises(AssertionError, match="row 0 alone"):
-        assert_rows_stand_alone(total, 128)
+        assert_rows_stand_alone(threads, total, 128)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -288,7 +280,7 @@ CASE = st.builds(
 
 @settings(max_examples=60, deadline=None)
 @given(CASE, st.booleans())
-def test_c_attention_gives_the_written_order(case: Case, causal: bool) -> None:
+def test_c_attention_gives_the_written_order(threads: Threads, case: Case, causal: bool) -> None:
     everything = (*case.q.shape[:3], case.k.shape[2])
     for mask in (None, case.added.expand(everything)):
         expected = primitives_torch.attention(case.q, case.k, case.v, mask, causal, 0.3)

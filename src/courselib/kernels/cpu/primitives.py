@@ -17,13 +17,9 @@ import torch
 from torch import Tensor, no_grad
 
 from ..evidence import ran
+from ..hidden import HIDDEN
 from ..registry import resolve
 from . import checks, fixed_c, fixed_torch, primitives_c, primitives_torch
-
-# A float mask hides what it adds this much to, or less: all that stands for -inf in practice, such as -1e9, -65504 or a
-# dtype's lowest number. A weight of exp(-30000) is 0 beside any other; but a slot that merely weighs nothing would
-# still be counted as the row's first. (courselib.kernels.triton.HIDDEN is the same.)
-HIDDEN = -30000.0
 
 
 @no_grad()

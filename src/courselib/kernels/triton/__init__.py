@@ -12,8 +12,8 @@ GPU; never of the number of rows, the position, the neighbours, padding or strid
 Triton's interpreter, on CPU tensors: slow, for learning and for tests.
 """
 
+from ..hidden import HIDDEN
 from .attention import attention
-from .masks import HIDDEN
 from .matmul import matmul
 from .norm import layer_norm, rms_norm
 from .reduce import reduce

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from .runtime import INTERPRETED, tl, triton
-
-_INTERPRETED = tl.constexpr(INTERPRETED)
+from .dot import _dot
+from .runtime import tl, triton
 
 
 @triton.jit(
@@ -133,7 +132,7 @@ def _walk(
         here = tl.cast(first, tl.int64)
         inside = (slot >= tile_low) & (slot < tile_high)
         keys = _load(k + here * k_s + k_block, inside, d_h, D_H, BLOCK_H, PARTLY)
-        s = _dot(query, tl.trans(keys), tl.zeros((query.shape[0], BLOCK_N), tl.float32))
+        s = _dot(query, tl.trans(keys), tl.zeros((query.shape[0], BLOCK_N), tl.float32), "ieee")
         if PARTLY:
             visible = (slot[None, :] >= low[:, None]) & (slot[None, :] < high[:, None])
             if MASKED:
@@ -162,12 +161,12 @@ def _walk(
         rescale = tl.exp2(peak - shift)
         peak = new
         values = _load(v + here * v_s + v_block, inside, d_v, D_V, BLOCK_V, PARTLY)
-        total = _dot(p, ones, total * rescale[:, None])
+        total = _dot(p, ones, total * rescale[:, None], "ieee")
         acc *= rescale[:, None]
         if CAREFUL:
             strange = _any_strange(values)
             values = tl.where(_is_strange(values), 0.0, values.to(tl.float32)).to(query.dtype)
-            acc = _dot(p, values, acc)
+            acc = _dot(p, values, acc, "ieee")
             if strange:  # what was left out, slot by slot, for the rows that see it
                 for i in range(0, BLOCK_N):
                     one = tl.load(
@@ -180,7 +179,7 @@ def _walk(
                     wrong = acc + weight[:, None] * one.to(tl.float32)[None, :]
                     acc = tl.where(seen[:, None] & _is_strange(one)[None, :], wrong, acc)
         else:
-            acc = _dot(p, values, acc)
+            acc = _dot(p, values, acc, "ieee")
     return acc, total, peak
 
 
@@ -200,14 +199,6 @@ def _load(pointers, inside, d, D: tl.constexpr, BLOCK_D: tl.constexpr, PARTLY: t
     else:
         x = tl.load(pointers)
     return x
-
-
-@triton.jit
-def _dot(a, b, c):
-    # The interpreter's dot is NumPy's matmul, which rounds a row by its place among the rows; here k simply ascends.
-    if _INTERPRETED:
-        return c + tl.sum(a.to(tl.float32)[:, :, None] * b.to(tl.float32)[None, :, :], 1)
-    return tl.dot(a, b, c, input_precision="ieee")
 
 
 @triton.jit

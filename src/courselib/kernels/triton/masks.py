@@ -7,12 +7,9 @@ import math
 import torch
 from torch import Tensor
 
+from ..hidden import HIDDEN
 from .runtime import tl, triton
 
-# A float mask hides what it adds this much to, or less: -inf, and all that stands for it in practice, such as a dtype's
-# lowest number, or the -65504 that PyTorch puts for False where it chooses cuDNN's attention. A weight of exp(-30000)
-# is 0 beside any other; but a slot that merely weighs nothing would still be counted as the sequence's first.
-HIDDEN = -30000.0
 _SCAN = 4096  # slots of a mask's row that are looked at together
 
 

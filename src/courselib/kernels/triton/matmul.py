@@ -19,6 +19,7 @@ from torch import Tensor
 from ..cuda import matmul_fp32
 from ..evidence import ran
 from . import certificate
+from .dot import _dot
 from .rows import on
 from .runtime import INTERPRETED, check_device, tl, triton
 from .tiles import FIXED, Tile, choose, gpu
@@ -51,19 +52,6 @@ def _epilogue(acc, bias, m, n, M, N, bias_m, bias_n, alpha, beta, SCALED: tl.con
             add = add * beta
         acc = acc + add
     return acc
-
-
-if INTERPRETED:  # its dot is NumPy's, whose order follows the row's place in the tile, and which takes no bfloat16
-
-    @triton.jit
-    def _dot(a, b, acc, PRECISION: tl.constexpr):
-        return acc + tl.sum(a.to(tl.float32)[:, :, None] * b.to(tl.float32)[None, :, :], axis=1)
-
-else:
-
-    @triton.jit
-    def _dot(a, b, acc, PRECISION: tl.constexpr):
-        return tl.dot(a, b, acc, input_precision=PRECISION)
 
 
 @triton.jit(do_not_specialize=["M", "tiles"])
