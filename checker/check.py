@@ -16,6 +16,7 @@ from checker.faults import printable
 from checker.gate import SKIPPED, Folder, Refusal
 from checker.report import (
     NOT_ASKED,
+    Claim,
     Environment,
     Evidence,
     Finding,
@@ -23,6 +24,7 @@ from checker.report import (
     Score,
     Submission,
     TaskResult,
+    Tier,
     verdict_of,
 )
 from checker.spec import Lab, SpecError, Task
@@ -35,6 +37,7 @@ Progress = Callable[[str, float], None]  # what is being done, and how much of i
 class Options:
     hidden_seed: int | None = None  # None: drawn afresh
     timeout: float | None = None  # seconds for one run of a student's script; None: what the lab deems ample
+    tier: Tier | None = None  # of the sandbox; None: the best that works here
     progress: Progress = field(default=lambda what, share: None)
 
 
@@ -47,8 +50,18 @@ class Work(Protocol):
     def close(self) -> None: ...
 
 
-# A task yields a Finding for each fault and a plain string for each thing worth knowing.
-Check = Callable[[Work], Iterator[Finding | str]]
+@dataclass(frozen=True)
+class Part:
+    """How much of a task is done: it earns that part of its points, rounded down, should it fail."""
+
+    done: int
+    of: int
+
+
+# A task yields a Finding for each fault, a Claim for each thing the submission says that was looked into, a plain
+# string for each thing worth knowing, and a Part if its points can be earned in parts.
+Item = Finding | Claim | Part | str
+Check = Callable[[Work], Iterator[Item]]
 
 
 def check(lab: Lab, submission: Path, only: list[str], options: Options) -> Report:
@@ -117,7 +130,7 @@ def _nothing_ran(lab: Lab, submission: Path, only: list[str], because: str, find
         score=Score(points=0, possible=sum(t.points for t in lab.tasks)),
         tasks=[_not_run(t, because) for t in lab.tasks],
         findings=findings,
-        environment=Environment(**_environment()),
+        environment=Environment.model_validate(_environment()),
     )
 
 
@@ -128,10 +141,20 @@ def _run(task: Task, run: Check, work: Work, wanted: set[str], earlier: list[Tas
         if result.id in task.requires and result.status != "passed":
             return _not_run(task, f"{result.id} has not passed")
     findings: list[Finding] = []
+    claims: list[Claim] = []
     notes: list[str] = []
+    part = Part(0, 1)
     try:
         for item in run(work):
-            notes.append(item) if isinstance(item, str) else findings.append(item)
+            match item:
+                case Finding():
+                    findings.append(item)
+                case Claim():
+                    claims.append(item)
+                case Part():
+                    part = item
+                case str():
+                    notes.append(item)
     except Refusal as refusal:
         findings.append(refusal.finding)
     if len(findings) > MAX_FINDINGS:
@@ -143,9 +166,10 @@ def _run(task: Task, run: Check, work: Work, wanted: set[str], earlier: list[Tas
         id=task.id,
         title=task.title,
         status="failed" if findings else "passed",
-        points=0 if findings else task.points,
+        points=task.points if not findings else min(task.points * part.done // part.of, task.points - 1),
         possible=task.points,
         findings=findings,
+        claims=claims,
         notes=notes,
     )
 

@@ -15,6 +15,7 @@ Kind = Literal["missing", "unreadable", "malformed", "schema", "mismatch", "repl
 Status = Literal["passed", "failed", "not run"]
 Outcome = Literal["finished", "timed out", "missing"]  # of a run of a student's script
 Verdict = Literal["passed", "not passed", "not started", "unreadable", "integrity"]
+Tier = Literal["full", "landlock", "rlimits"]  # how far the student's scripts are shut in; see checker.sandbox
 
 EXIT_CODES: dict[Verdict, int] = {
     "passed": 0,
@@ -28,6 +29,20 @@ NOT_ASKED = "it was not asked for"
 
 class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Rows(Model):
+    """The first row that differs, from both sides, to be drawn: its words, as bits.hex_words writes them."""
+
+    name: str = Field(description="what it is a row of, and where: K, layer 0, head 0, slot 1")
+    labels: tuple[str, str] = Field(description="what the two sides are: cached, recomputed")
+    words: tuple[list[str], list[str]] = Field(description="each side's words, big-endian hex")
+
+    @model_validator(mode="after")
+    def _of_one_length(self) -> Rows:
+        if len(self.words[0]) != len(self.words[1]) or self.words[0] == self.words[1]:
+            raise ValueError("the two rows have one length and differ")
+        return self
 
 
 class Finding(Model):
@@ -45,6 +60,22 @@ class Finding(Model):
     expected: str | None = None
     found: str | None = None
     usual_causes: list[str] = []
+    rows: Rows | None = None
+
+
+class Claim(Model):
+    """Something the submission says of itself, and what became of it."""
+
+    text: str = Field(min_length=1, description="the claim in words: results.json: 50 of 50 prompts agree in bytes")
+    file: str = Field(description="where it is made, relative to the submission")
+    standing: Literal["verified", "contradicted", "not checkable here"]
+    because: str | None = Field(default=None, description="why it was not checkable here")
+
+    @model_validator(mode="after")
+    def _says_why(self) -> Claim:
+        if (self.standing == "not checkable here") != bool(self.because):
+            raise ValueError("a claim that is not checkable here says why, and no other does")
+        return self
 
 
 class TaskResult(Model):
@@ -52,9 +83,10 @@ class TaskResult(Model):
     title: str
     status: Status
     because: str | None = Field(default=None, description="why the task was not run")
-    points: int = Field(ge=0, description="earned")
+    points: int = Field(ge=0, description="earned; a failed task may have earned a part")
     possible: int = Field(gt=0)
     findings: list[Finding] = []
+    claims: list[Claim] = []
     notes: list[str] = Field(default=[], description="worth knowing, whatever the status")
 
     @model_validator(mode="after")
@@ -63,8 +95,10 @@ class TaskResult(Model):
             raise ValueError("a failed task has findings, and no other has")
         if (self.status == "not run") != bool(self.because):
             raise ValueError("a task that did not run says why, and no other does")
-        if self.points != (self.possible if self.status == "passed" else 0):
-            raise ValueError("a passed task earns its points, and no other earns any")
+        if (self.points == self.possible) != (self.status == "passed"):
+            raise ValueError("a passed task earns all its points, and no other does")
+        if self.points and self.status == "not run":
+            raise ValueError("a task that did not run earns nothing")
         return self
 
 
@@ -114,6 +148,7 @@ class Environment(Model):
     triton: str | None = None
     order: str | None = Field(default=None, description="the promise the fixed-order ops keep")
     ops: str | None = Field(default=None, description="which implementation of them ran here")
+    sandbox: Tier | None = Field(default=None, description="how far the scripts were shut in; null: none was run")
 
 
 class Submission(Model):
