@@ -15,6 +15,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
@@ -194,7 +195,7 @@ def _check(lab: Lab, submission: Path, only: list[str], options: Options) -> Rep
         finding = Finding(kind="unreadable", message=message, expected="a folder that can be read", found=found)
         return refused(lab, submission, only, finding)
     with terminal.progress_bar() as progress:
-        options = Options(options.hidden_seed, options.timeout, progress)
+        options = replace(options, progress=progress)
         return check(lab, submission, only, options)
 
 
