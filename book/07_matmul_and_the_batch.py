@@ -529,9 +529,31 @@ if matmul:
             print(f"{row['settings']['M']:6,}{cublas:9.0f}{ours:8.0f}")
 
 # %% [markdown]
-# For a small product that is several times cuBLAS's time, most of it spent before the GPU begins. A large one hides
-# some of it. Inference servers usually capture their decode steps in CUDA graphs, and there it does not matter; in a
-# notebook or a plain training loop it does, and the mode is not free.
+# For a small product that is two to three times cuBLAS's time, most of it spent before the GPU begins. A large one hides
+# it. What becomes of a whole model? Eight layers of a Qwen3 of the 8B's dimensions, random weights in bfloat16, with the
+# mode on beside the mode off (`python -m benchmarks.model`):
+
+# %% tags=["hide-input", "nbval-ignore-output"]
+model = measured("model")
+if model:
+    print("time with the mode on / off      CUDA graph     eager")
+    lines = {}
+    for row in model["rows"]:
+        of, _, how = row["name"].rpartition(", ")
+        if of == "Qwen3, 8 layers":
+            s = row["settings"]
+            mask = ", left-padded" if s["mask"] == "left padding" else ""
+            line = f"{s['step']}, B = {s['B']}{mask}"
+            (ratio,) = row["ratios"].values()
+            lines.setdefault(line, {})[how] = ratio["median"]
+    for line, ratios in lines.items():
+        print(f"{line:32}{ratios['CUDA graph']:11.3f}{ratios['eager']:10.2f}")
+
+# %% [markdown]
+# Inference servers usually capture their decode steps in CUDA graphs, and there the mode is free to within a few per
+# cent, on either side. What the prefill still costs is attention, whose kernel is slower here than cuDNN's. In a
+# notebook or a plain loop, where Python launches each small kernel, decoding takes nearly twice the time. There the
+# mode is not free.
 #
 # ## Try it
 #

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.gpu
 
 V = 4096
 # name: (hidden size, heads, key/value heads, head size)
-SHAPES = {"qwen3": (1024, 8, 4, 128), "llama": (512, 8, 2, 64)}
+SHAPES = {"qwen3": (1024, 8, 4, 128), "llama": (2048, 32, 8, 64)}
 PROMPT = torch.randint(1, V, (37,), generator=torch.Generator().manual_seed(7)).tolist()
 BATCHES = (2, 3, 5, 8, 16, 33, 64)
 

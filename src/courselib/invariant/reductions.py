@@ -126,6 +126,8 @@ def _group_sum(
 def _grouped(x: Tensor, over: tuple[int, ...]) -> Tensor:
     """x as (R, D), or as (O, D, I) where dimensions are kept behind those in `over`, which come together in D. Which of
     the two follows from the dimensions and not from their sizes: a column is a column also where there is one."""
+    if over == (x.dim() - 1,) and x.numel():  # as below, without a detour: norms do this twice a layer
+        return x.reshape(-1, x.shape[-1])
     kept = [d for d in range(x.dim()) if d not in over]
     sizes = [math.prod(x.shape[d] for d in part) for part in (kept, over)]
     if not over or over[-1] == x.dim() - 1 or over != tuple(range(over[0], over[-1] + 1)):

@@ -15,7 +15,6 @@ Milakov and Gimelshein), arranged so that nothing around a row can move its bits
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
 from functools import cache
 from typing import NamedTuple
 
@@ -23,9 +22,10 @@ import torch
 from torch import Tensor
 
 from ..evidence import ran
-from .attention_kernel import _attention_kernel
+from .attention_kernel import launch
 from .masks import spans_of
-from .runtime import INTERPRETED, check_device, triton
+from .rows import on
+from .runtime import INTERPRETED, cdiv, check_device, next_power_of_2
 
 MAX_HEAD_SIZE = 256
 _L2 = 24 << 20  # bytes of K and V that programs running together may use: about half of an H100's L2 cache
@@ -49,6 +49,7 @@ def attention(
     scale: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """softmax(scale * q @ k^T + mask) @ v -> (out (B, H, T, d_v) in q's dtype, lse (B, H, T) float32, natural log).
+    In memory out is (B, T, H, d_v) where q holds a token's heads side by side, and contiguous otherwise.
 
     q (B, H, T, d_h), k (B, H_kv, S, d_h), v (B, H_kv, S, d_v), all float16, bfloat16 or float32 and any strides; H a
     multiple of H_kv, d_h and d_v at most 256. scale defaults to 1/sqrt(d_h). mask, bool (True: visible) or float (added
@@ -69,9 +70,12 @@ def attention(
     """
     B, H, T, S = _check(q, k, v, mask)
     H_kv, d_h, d_v = k.shape[1], q.shape[3], v.shape[3]
-    out = torch.empty(B, H, T, d_v, dtype=q.dtype, device=q.device)
+    if q.stride(1) < q.stride(2):  # a token's heads side by side, and so in the result: models join them by a view
+        out = torch.empty(B, T, H, d_v, dtype=q.dtype, device=q.device).transpose(1, 2)
+    else:
+        out = torch.empty(B, H, T, d_v, dtype=q.dtype, device=q.device)
     lse = torch.empty(B, H, T, dtype=torch.float32, device=q.device)
-    width = max(16, triton.next_power_of_2(max(d_h, d_v)))
+    width = max(16, next_power_of_2(max(d_h, d_v)))
     block_n = block_size(width, q.dtype, q.device)
     if lse.numel() == 0:
         ran("attention", "triton (empty)")
@@ -81,7 +85,7 @@ def attention(
         q, scale = (-q, -scale) if scale < 0 else (torch.zeros_like(q), 1.0)
     # A block's own offsets are 32 bits wide (they live in registers); all others are 64.
     q, k, v = (x if x.stride(3) == 1 and x.stride(2) < 1 << 24 else x.contiguous() for x in (q, k, v))
-    with torch.cuda.device(q.device) if q.is_cuda else nullcontext():
+    with on(q):
         per_head = False
         hidden, span = 0.0, None
         mask_strides: tuple[int, ...] = (0,) * 4
@@ -92,18 +96,18 @@ def attention(
             mask_strides, span_strides = mask.stride(), span.expand(B, H, T, 3).stride()[:3]
         pack = 1 if per_head else H // H_kv
         tile = choose_tile(T * pack, width, q.dtype, q.device)
-        tiles, heads = triton.cdiv(T * pack, tile.block_m), B * H // pack
+        tiles, heads = cdiv(T * pack, tile.block_m), B * H // pack
         together = max(1, min(heads, _L2 * H // max(1, pack * H_kv * S * (d_h + d_v) * q.element_size())))
-        _attention_kernel[(tiles * heads,)](
-            q, k, v, mask, span, out, lse,
-            T, S, H, H // H_kv, pack, tiles, heads, together, int(causal),
-            *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *mask_strides, *span_strides,
-            scale * math.log2(math.e), hidden,
-            D_H=d_h, D_V=d_v, BLOCK_M=tile.block_m, BLOCK_N=block_n,
-            BLOCK_H=max(16, triton.next_power_of_2(d_h)), BLOCK_V=max(16, triton.next_power_of_2(d_v)),
-            MASKED=mask is not None, ADDITIVE=mask is not None and mask.is_floating_point(),
+        sizes = (T, S, H, H // H_kv, pack, tiles, heads, together, int(causal))
+        strides = (*q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *mask_strides, *span_strides, *out.stride()[:3])
+        blocks = (tile.block_m, block_n, max(16, next_power_of_2(d_h)), max(16, next_power_of_2(d_v)))
+        masked, additive = mask is not None, mask is not None and mask.is_floating_point()
+        launch(
+            tiles * heads,
+            (q, k, v, mask, span, out, lse),
+            (*sizes, *strides, scale * math.log2(math.e), hidden, d_h, d_v, *blocks, masked, additive),
             **_options(tile),
-        )  # fmt: skip
+        )
     ran("attention", f"triton {tile.block_m}x{block_n}")
     return out, lse
 

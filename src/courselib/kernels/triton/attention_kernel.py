@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from .dot import _dot
+from .launches import Launcher
 from .runtime import tl, triton
 
 
 @triton.jit(
     do_not_specialize=[
         *("T", "S", "H", "G", "pack", "n_tiles", "n_heads", "together", "causal"),
-        *("m_b", "m_h", "m_t", "m_s", "span_b", "span_h", "span_t"),
+        *("m_b", "m_h", "m_t", "m_s", "span_b", "span_h", "span_t", "o_b", "o_h", "o_t"),
     ]
 )
 def _attention_kernel(
     q, k, v, mask, spans, out, lse,
     T, S, H, G, pack, n_tiles, n_heads, together, causal,
-    q_b, q_h, q_t, k_b, k_h, k_s, v_b, v_h, v_s, m_b, m_h, m_t, m_s, span_b, span_h, span_t,
+    q_b, q_h, q_t, k_b, k_h, k_s, v_b, v_h, v_s, m_b, m_h, m_t, m_s, span_b, span_h, span_t, o_b, o_h, o_t,
     scale, hidden,  # scale is times log2(e): all exponentials are powers of two
     D_H: tl.constexpr, D_V: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_V: tl.constexpr,
@@ -99,14 +100,14 @@ def _attention_kernel(
     nothing = l == 0
     l = tl.where(nothing, 1.0, l)
     acc = tl.where(acc == 0, 0.0, acc) / l[:, None]  # no-op blocks may have turned -0.0 into +0.0: one zero for all
-    place = (b * H + h) * T + t
+    place = b * o_b + h * o_h + t * o_t
     tl.store(
-        out + place[:, None] * D_V + d_v[None, :],
+        out + place[:, None] + d_v[None, :],
         acc.to(out.dtype.element_ty),
         mask=real[:, None] & (d_v < D_V)[None, :],
     )
     natural = (peak + tl.log2(l)) * 0.6931471805599453
-    tl.store(lse + place, tl.where(nothing, float("-inf"), natural), mask=real)
+    tl.store(lse + (b * H + h) * T + t, tl.where(nothing, float("-inf"), natural), mask=real)
 
 
 @triton.jit
@@ -210,3 +211,6 @@ def _is_strange(x):
 @triton.jit
 def _any_strange(x):
     return tl.max(tl.max(_is_strange(x).to(tl.int32), 1), 0) > 0
+
+
+launch = Launcher(_attention_kernel)

@@ -87,7 +87,7 @@ def identity(device: torch.device) -> dict[str, str]:
 
 def kernels_sha256() -> str:
     """A digest of the kernels' text, as it is compiled (not as the interpreter has it)."""
-    from .matmul import KERNELS
+    from .matmul_kernel import KERNELS
 
     text = "\0".join([*(kernel.src for kernel in KERNELS), matmul_fp32.SOURCE.read_text()])
     return hashlib.sha256(text.encode()).hexdigest()

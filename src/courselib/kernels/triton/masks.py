@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..hidden import HIDDEN
+from .launches import Launcher
 from .runtime import tl, triton
 
 _SCAN = 4096  # slots of a mask's row that are looked at together
@@ -31,7 +32,7 @@ def spans_of(mask: Tensor, shape: tuple[int, int, int, int]) -> tuple[Tensor, Te
     own = [n if step else 1 for n, step in zip((B, H, T), mask.stride(), strict=False)]
     spans = torch.empty(*own, 3, dtype=torch.int32, device=mask.device)
     rows = math.prod(own)
-    _span_kernel[(rows,)](mask, spans, *own[1:], S, *mask.stride(), hidden, ADDITIVE=additive, BLOCK=_SCAN)
+    _launch_span(rows, (mask, spans), (*own[1:], S, *mask.stride(), hidden, additive, _SCAN))
     return mask, spans, hidden
 
 
@@ -57,3 +58,6 @@ def _span_kernel(mask, spans, H, T, S, m_b, m_h, m_t, m_s, hidden, ADDITIVE: tl.
     tl.store(spans + row * 3, first)
     tl.store(spans + row * 3 + 1, end)
     tl.store(spans + row * 3 + 2, ((plain == end - first) | (end == 0)).to(tl.int32))
+
+
+_launch_span = Launcher(_span_kernel)

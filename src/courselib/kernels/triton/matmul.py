@@ -5,13 +5,13 @@ what is left to decide an output's bits is how `tl.dot` adds inside one step. A 
 evidence that on one device this is the same for every tile in the table (`tiles.py`); then the tile may follow M, for
 speed. Without one, a single tile serves every M.
 
-Two kernels give the same bits: `_by_pointers` takes any strides, `_by_tma` lets Hopper's copy engine fetch the tiles
-and can keep one program on each multiprocessor (the persistent kernel of Triton's tutorial 09).
+Two kernels give the same bits (`matmul_kernel.py`): one takes any strides, one lets Hopper's copy engine fetch tiles.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,136 +19,14 @@ from torch import Tensor
 from ..cuda import matmul_fp32
 from ..evidence import ran
 from . import certificate
-from .dot import _dot
+from .launches import KEPT
+from .matmul_kernel import launch_by_pointers, launch_by_tma
 from .rows import on
-from .runtime import INTERPRETED, check_device, tl, triton
+from .runtime import INTERPRETED, cdiv, check_device
 from .tiles import FIXED, Tile, choose, gpu
 
 if not INTERPRETED:
-    from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
     from triton.tools.tensor_descriptor import TensorDescriptor
-
-
-@triton.jit
-def _place(tile, M, N, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr):
-    """Row and column of a tile: 8 rows of tiles at a time, so that those that run together share B in the L2 cache."""
-    tiles_m, tiles_n = tl.cdiv(M, BLOCK_M), tl.cdiv(N, BLOCK_N)
-    first = tile // (8 * tiles_n) * 8
-    rows = tl.minimum(tiles_m - first, 8)
-    return first + tile % (8 * tiles_n) % rows, tile % (8 * tiles_n) // rows
-
-
-@triton.jit
-def _epilogue(acc, bias, m, n, M, N, bias_m, bias_n, alpha, beta, SCALED: tl.constexpr, BIAS: tl.constexpr):
-    """alpha * acc + beta * bias, in fp32; each only where there is something to do."""
-    acc += 0.0  # -0 to +0: how many zeros past the end of K were added must not show
-    if SCALED:
-        acc = acc * alpha
-    if BIAS:
-        mask = (m[:, None] < M) & (n[None, :] < N)
-        at = m[:, None].to(tl.int64) * bias_m + n[None, :].to(tl.int64) * bias_n
-        add = tl.load(bias + at, mask, other=0.0).to(tl.float32)
-        if SCALED:
-            add = add * beta
-        acc = acc + add
-    return acc
-
-
-@triton.jit(do_not_specialize=["M", "tiles"])
-def _by_pointers(
-    a, b, c, bias, M, N, K, tiles,
-    a_batch, a_m, a_k, b_batch, b_k, b_n, c_batch, bias_batch, bias_m, bias_n, alpha, beta,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
-    EVEN_K: tl.constexpr, SCALED: tl.constexpr, BIAS: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
-    batch = (tl.program_id(0) // tiles).to(tl.int64)
-    pid_m, pid_n = _place(tl.program_id(0) % tiles, M, N, BLOCK_M, BLOCK_N)
-    m = pid_m * BLOCK_M + tl.arange(0, BLOCK_M)
-    n = pid_n * BLOCK_N + tl.arange(0, BLOCK_N)
-    k = tl.arange(0, BLOCK_K)
-    # Rows and columns past the edge read the last one again, which is harmless: they are not stored.
-    m_in, n_in = tl.minimum(m, M - 1).to(tl.int64), tl.minimum(n, N - 1).to(tl.int64)
-    a_at = a + batch * a_batch + m_in[:, None] * a_m + k[None, :] * a_k
-    b_at = b + batch * b_batch + k[:, None] * b_k + n_in[None, :] * b_n
-    acc = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
-    for done in range(0, K, BLOCK_K):
-        if EVEN_K:
-            a_tile, b_tile = tl.load(a_at), tl.load(b_at)
-        else:  # zeros past the end of K: they add nothing
-            a_tile = tl.load(a_at, mask=k[None, :] < K - done, other=0.0)
-            b_tile = tl.load(b_at, mask=k[:, None] < K - done, other=0.0)
-        acc = _dot(a_tile, b_tile, acc, PRECISION)
-        a_at += BLOCK_K * a_k
-        b_at += BLOCK_K * b_k
-    acc = _epilogue(acc, bias + batch * bias_batch, m, n, M, N, bias_m, bias_n, alpha, beta, SCALED, BIAS)
-    c_at = c + batch * c_batch + m[:, None].to(tl.int64) * N + n[None, :]
-    tl.store(c_at, acc.to(c.dtype.element_ty), mask=(m[:, None] < M) & (n[None, :] < N))
-
-
-@triton.jit(do_not_specialize=["M", "N", "K", "bias_m"])
-def _by_tma(
-    a, b, b2, c, c2, bias, M, N, K, bias_m, bias_n, alpha, beta,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_N2: tl.constexpr, BLOCK_K: tl.constexpr,
-    PROGRAMS: tl.constexpr, B_IS_NK: tl.constexpr, HALVES: tl.constexpr, EARLY: tl.constexpr,
-    SCALED: tl.constexpr, BIAS: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
-    """a, b, c: descriptors of whole matrices; b2, c2: of the same, BLOCK_N2 columns wide. PROGRAMS = 0: one a tile."""
-    if EARLY:
-        gdc_launch_dependents()  # the next kernel may take its place now; it waits for this one's results, as here:
-        gdc_wait()
-    if PROGRAMS:
-        tiles = tl.cdiv(M, BLOCK_M) * tl.cdiv(N, BLOCK_N + BLOCK_N2)
-        for tile in tl.range(tl.program_id(0), tiles, PROGRAMS, flatten=True):
-            _tma_tile(
-                tile, a, b, b2, c, c2, bias, M, N, K, bias_m, bias_n, alpha, beta,
-                BLOCK_M, BLOCK_N, BLOCK_N2, BLOCK_K, B_IS_NK, HALVES, SCALED, BIAS, PRECISION,
-            )  # fmt: skip
-    else:
-        _tma_tile(
-            tl.program_id(0), a, b, b2, c, c2, bias, M, N, K, bias_m, bias_n, alpha, beta,
-            BLOCK_M, BLOCK_N, BLOCK_N2, BLOCK_K, B_IS_NK, HALVES, SCALED, BIAS, PRECISION,
-        )  # fmt: skip
-
-
-@triton.jit
-def _tma_tile(
-    tile, a, b, b2, c, c2, bias, M, N, K, bias_m, bias_n, alpha, beta,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_N2: tl.constexpr, BLOCK_K: tl.constexpr,
-    B_IS_NK: tl.constexpr, HALVES: tl.constexpr, SCALED: tl.constexpr, BIAS: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
-    pid_m, pid_n = _place(tile, M, N, BLOCK_M, BLOCK_N + BLOCK_N2)
-    at_m, at_n = pid_m * BLOCK_M, pid_n * (BLOCK_N + BLOCK_N2)
-    acc = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
-    if BLOCK_N2:
-        acc2 = tl.zeros((BLOCK_M, BLOCK_N2), dtype=tl.float32)
-    for at_k in range(0, K, BLOCK_K):
-        a_tile = a.load([at_m, at_k])
-        acc = _dot(a_tile, _b_tile(b, at_k, at_n, B_IS_NK), acc, PRECISION)
-        if BLOCK_N2:
-            acc2 = _dot(a_tile, _b_tile(b2, at_k, at_n + BLOCK_N, B_IS_NK), acc2, PRECISION)
-    m, n = at_m + tl.arange(0, BLOCK_M), at_n + tl.arange(0, BLOCK_N)
-    acc = _epilogue(acc, bias, m, n, M, N, bias_m, bias_n, alpha, beta, SCALED, BIAS)
-    if HALVES:
-        left, right = tl.split(tl.permute(tl.reshape(acc, (BLOCK_M, 2, BLOCK_N // 2)), (0, 2, 1)))
-        c.store([at_m, at_n], left.to(c.dtype))
-        c.store([at_m, at_n + BLOCK_N // 2], right.to(c.dtype))
-    else:
-        c.store([at_m, at_n], acc.to(c.dtype))
-    if BLOCK_N2:
-        n2 = at_n + BLOCK_N + tl.arange(0, BLOCK_N2)
-        acc2 = _epilogue(acc2, bias, m, n2, M, N, bias_m, bias_n, alpha, beta, SCALED, BIAS)
-        c2.store([at_m, at_n + BLOCK_N], acc2.to(c.dtype))
-
-
-@triton.jit
-def _b_tile(b, at_k, at_n, B_IS_NK: tl.constexpr):
-    if B_IS_NK:
-        return b.load([at_n, at_k]).T
-    else:
-        return b.load([at_k, at_n])
-
-
-KERNELS = (_place, _epilogue, _dot, _by_pointers, _by_tma, _tma_tile, _b_tile)  # what a certificate is about
 
 
 def matmul(
@@ -168,6 +46,48 @@ def matmul(
     "tf32x3" (three TF32 products, near to fp32) or "tf32" (10 bits of mantissa). A row's bits depend on that row, b, N,
     K, the dtypes and the GPU. Raises TypeError for dtypes and devices, ValueError for shapes and an unknown precision.
     """
+    alpha, beta = float(alpha), float(beta)  # Triton compiles an integer 1 into the kernel
+    certified = not INTERPRETED and a.is_cuda and certificate.holds(a.dtype, precision, a.device)
+    kind = (_kind(a), _kind(b), bias is None or (bias.dtype, bias.device), out_dtype, precision, certified)
+    plan = _plans.get(kind)
+    if plan is None:
+        if len(_plans) >= KEPT:
+            _plans.clear()
+        plan = _plans[kind] = _planned(a, b, bias, out_dtype, precision, certified)
+    c = torch.empty(plan.shape, dtype=plan.dtype, device=a.device)
+    bias = None if bias is None or beta == 0 else _expanded(bias, plan.shape)
+    if plan.cut is None:
+        return c
+    ran("matmul", plan.label)
+    if isinstance(plan.cut, Tile):
+        with on(a):
+            launch(a, b, c, plan.cut, bias, alpha, beta, precision)
+    else:
+        a2, b2, c2 = _matrices(a, b, c)
+        matmul_fp32.launch(a2, b2, c2, plan.cut, None if bias is None else _matrices(bias)[0], alpha, beta)
+    return c
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How products of one kind are done. cut: None where there is nothing to do."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    cut: Tile | matmul_fp32.Cut | None
+    label: str
+
+
+_plans: dict[object, _Plan] = {}  # by all that a plan depends on: looking again would take longer than a small product
+
+
+def _kind(x: Tensor) -> object:
+    return x.shape, x.stride(), x.dtype, x.device, x.data_ptr() % 16
+
+
+def _planned(
+    a: Tensor, b: Tensor, bias: Tensor | None, out_dtype: torch.dtype | None, precision: str, certified: bool
+) -> _Plan:
     check_device(a=a, b=b, bias=bias)
     if a.dtype != b.dtype:
         raise TypeError(f"matmul: a is {a.dtype} and b is {b.dtype}; they must have one dtype")
@@ -177,45 +97,32 @@ def matmul(
         raise ValueError(f'matmul: unknown precision "{precision}": expected "ieee", "tf32x3" or "tf32"')
     if a.dim() not in (2, 3) or a.dim() != b.dim() or a.shape[-1] != b.shape[-2] or a.shape[:-2] != b.shape[:-2]:
         raise ValueError(f"matmul: cannot multiply {tuple(a.shape)} by {tuple(b.shape)}")
-    one = a.dim() == 2
-    if one:
-        a, b = a[None], b[None]
-    (B, M, _), N = a.shape, b.shape[2]
-    c = torch.empty(B, M, N, dtype=out_dtype or a.dtype, device=a.device)
-    bias = None if bias is None or beta == 0 else _expanded(bias, B, M, N)
-    if c.numel():
-        certified = not INTERPRETED and certificate.holds(a.dtype, precision, a.device)
-        cut = None
-        if certified and B == 1 and a.dtype == torch.float32 and precision == "ieee":
-            cut = matmul_fp32.choose(a[0], b[0], c[0])
-        if cut:
-            ran("matmul", str(cut))
-            matmul_fp32.launch(a[0], b[0], c[0], cut, None if bias is None else bias[0], alpha, beta)
-        else:
-            tile = _tile(a, b, c, precision) if certified else FIXED[a.element_size()]
-            ran("matmul", _label(tile, precision if a.dtype == torch.float32 else ""))
-            with on(a):
-                launch(a, b, c, tile, bias, alpha, beta, precision)
-    return c[0] if one else c
+    shape, dtype = (*a.shape[:-1], b.shape[-1]), out_dtype or a.dtype
+    if math.prod(shape) == 0:
+        return _Plan(shape, dtype, None, "")
+    one = a.dim() == 2 or a.shape[0] == 1
+    c = torch.empty(shape, dtype=dtype, device=a.device)
+    cut: Tile | matmul_fp32.Cut | None = None
+    if certified and one and a.dtype == torch.float32 and precision == "ieee":
+        cut = matmul_fp32.choose(*_matrices(a, b, c))
+    if cut is None and certified:
+        tma = one and a.shape[-1] > 0 and a.element_size() == 2 and all(map(_suits_tma, _matrices(a, b, c)))
+        cut = choose(*shape[-2:], a.element_size(), c.element_size(), precision, tma, gpu(a.device))
+    cut = cut or FIXED[a.element_size()]
+    label = f"triton {cut} {precision if a.dtype == torch.float32 else ''}".rstrip()
+    return _Plan(shape, dtype, cut, label if isinstance(cut, Tile) else str(cut))
 
 
-def _expanded(bias: Tensor, B: int, M: int, N: int) -> Tensor:
+def _matrices(*products: Tensor) -> list[Tensor]:
+    """(M, N) of each, from (M, N) or (1, M, N)."""
+    return [x if x.dim() == 2 else x[0] for x in products]
+
+
+def _expanded(bias: Tensor, shape: tuple[int, ...]) -> Tensor:
     try:
-        return bias.expand(B, M, N)
+        return bias.expand(shape)
     except RuntimeError as error:
-        result = (M, N) if B == 1 else (B, M, N)
-        raise ValueError(f"matmul: bias {tuple(bias.shape)} cannot be broadcast to the result {result}") from error
-
-
-@lru_cache
-def _label(tile: Tile, precision: str) -> str:
-    return f"triton {tile} {precision}".rstrip()
-
-
-def _tile(a: Tensor, b: Tensor, c: Tensor, precision: str) -> Tile:
-    tma = a.shape[0] == 1 and a.shape[2] > 0 and a.element_size() == 2 and all(map(_suits_tma, (a[0], b[0], c[0])))
-    M, N = c.shape[1:]
-    return choose(M, N, a.element_size(), c.element_size(), precision, tma, gpu(a.device))
+        raise ValueError(f"matmul: bias {tuple(bias.shape)} cannot be broadcast to the result {shape}") from error
 
 
 def _suits_tma(x: Tensor) -> bool:
@@ -229,37 +136,40 @@ def launch(
     a: Tensor, b: Tensor, c: Tensor, tile: Tile,
     bias: Tensor | None = None, alpha: float = 1.0, beta: float = 1.0, precision: str = "ieee",
 ) -> None:  # fmt: skip
-    """Run one tile on the current device: a (B, M, K), b (B, K, N), bias (B, M, N) or None, c (B, M, N) contiguous.
-
-    B = 1 where tile.tma.
+    """Run one tile on the current device: a (B, M, K), b (B, K, N), bias (B, M, N) or None, c (B, M, N) contiguous, or
+    all of them without B. B = 1 where tile.tma.
     """
-    B, M, K = a.shape
-    N = b.shape[2]
+    M, K = a.shape[-2:]
+    N = b.shape[-1]
     scaled = alpha != 1.0 or (bias is not None and beta != 1.0)
-    tiles = triton.cdiv(M, tile.m) * triton.cdiv(N, tile.n + tile.n2)
+    tiles = cdiv(M, tile.m) * cdiv(N, tile.n + tile.n2)
     options: dict[str, int | bool] = {}
     if not INTERPRETED:
         options = {"num_warps": tile.warps, "num_stages": tile.stages, "launch_pdl": tile.early}
         options["enable_fp_fusion"] = not scaled  # alpha * acc + beta * bias: two products and a sum, in every tile
     add = c if bias is None else bias
-    bias_strides = (0, 0, 0) if bias is None else bias.stride()
+    bias_strides = (0, 0) if bias is None else bias.stride()[-2:]
+    epilogue = (scaled, bias is not None, precision)
     if not tile.tma:
-        _by_pointers[(B * tiles,)](
-            a, b, c, add, M, N, K, tiles, *a.stride(), *b.stride(), M * N, *bias_strides, alpha, beta,
-            tile.m, tile.n, tile.k, K % tile.k == 0, scaled, bias is not None, precision, **options,
-        )  # fmt: skip
+        B = a.shape[0] if a.dim() == 3 else 1
+        batches = [x.stride(0) if x is not None and x.dim() == 3 else 0 for x in (a, b, bias)]
+        strides = (batches[0], *a.stride()[-2:], batches[1], *b.stride()[-2:], M * N, batches[2], *bias_strides)
+        blocks = (tile.m, tile.n, tile.k, K % tile.k == 0)
+        others = (M, N, K, tiles, *strides, alpha, beta, *blocks, *epilogue)
+        launch_by_pointers(B * tiles, (a, b, c, add), others, **options)
         return
-    nk = b.stride(1) == 1  # as torch.nn.Linear keeps its weights
-    weights = b[0].t() if nk else b[0]
+    a, b, c = _matrices(a, b, c)
+    nk = b.stride(0) == 1  # as torch.nn.Linear keeps its weights
+    weights = b.t() if nk else b
     wide, narrow = ([n, tile.k] if nk else [tile.k, n] for n in (tile.n, tile.n2))
-    programs = gpu(a.device).multiprocessors if tile.persistent else 0
-    _by_tma[(min(programs, tiles) if programs else tiles,)](
-        TensorDescriptor.from_tensor(a[0], [tile.m, tile.k]),
+    descriptors = (
+        TensorDescriptor.from_tensor(a, [tile.m, tile.k]),
         TensorDescriptor.from_tensor(weights, wide),
         TensorDescriptor.from_tensor(weights, narrow) if tile.n2 else None,
-        TensorDescriptor.from_tensor(c[0], [tile.m, tile.n // 2 if tile.halves else tile.n]),
-        TensorDescriptor.from_tensor(c[0], [tile.m, tile.n2]) if tile.n2 else None,
-        add, M, N, K, *bias_strides[1:], alpha, beta,
-        tile.m, tile.n, tile.n2, tile.k, programs, nk, tile.halves, tile.early,
-        scaled, bias is not None, precision, **options,
-    )  # fmt: skip
+        TensorDescriptor.from_tensor(c, [tile.m, tile.n // 2 if tile.halves else tile.n]),
+        TensorDescriptor.from_tensor(c, [tile.m, tile.n2]) if tile.n2 else None,
+    )
+    programs = gpu(a.device).multiprocessors if tile.persistent else 0
+    cut = (tile.m, tile.n, tile.n2, tile.k, programs, nk, tile.halves, tile.early)
+    others = (M, N, K, *bias_strides, alpha, beta, *cut, *epilogue)
+    launch_by_tma(min(programs, tiles) if programs else tiles, (*descriptors, add), others, **options)

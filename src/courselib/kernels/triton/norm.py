@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from ..evidence import ran
+from .launches import Launcher
 from .rows import WHOLE, aligned, cut, on, options
-from .runtime import check_device, check_rows, tl, triton
+from .runtime import cdiv, check_device, check_rows, tl, triton
 
 LONG_BLOCK, LONG_WARPS = 16384, 16  # of rows longer than WHOLE
 
@@ -81,6 +82,10 @@ def _long_row(
         tl.store(y + at + lanes, v, mask=lanes < D - at)
 
 
+_launch_whole_rows = Launcher(_whole_rows)
+_launch_long_row = Launcher(_long_row)
+
+
 def rms_norm(
     x: Tensor, weight: Tensor | None, eps: float, *, out_dtype: torch.dtype | None = None
 ) -> tuple[Tensor, Tensor]:
@@ -131,8 +136,9 @@ def _norm(
     with on(x):
         if D <= WHOLE:
             rows, block, warps = cut(D)
-            grid = (triton.cdiv(R, rows),)
-            _whole_rows[grid](x, w, b, y, mean, rstd, R, D, eps, rows, block, *flags, **options(warps))
+            _launch_whole_rows(
+                cdiv(R, rows), (x, w, b, y, mean, rstd), (R, D, eps, rows, block, *flags), **options(warps)
+            )
         else:
-            _long_row[(R,)](x, w, b, y, mean, rstd, D, eps, LONG_BLOCK, *flags, **options(LONG_WARPS))
+            _launch_long_row(R, (x, w, b, y, mean, rstd), (D, eps, LONG_BLOCK, *flags), **options(LONG_WARPS))
     return y, mean, rstd

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from ..evidence import ran
+from .launches import Launcher
 from .rows import aligned, cut, on, options
-from .runtime import check_device, tl, triton
+from .runtime import cdiv, check_device, tl, triton
 
 BLOCK = 16384  # elements of a row that one program sums
 COLUMN = 512  # elements of a column that one program sums
@@ -85,6 +86,10 @@ def _columns(
     tl.store(at[None, :], tl.div_rn(total, divide_by), mask=i[None, :] < I)
 
 
+_launch_rows = Launcher(_rows)
+_launch_columns = Launcher(_columns)
+
+
 def reduce(
     x: Tensor,
     kind: Literal["sum", "sum_of_squares"],
@@ -121,7 +126,7 @@ def reduce(
     with on(x):
         while True:
             # The first level does all the work; the next ones add up its float32 sums.
-            chunks = triton.cdiv(D, BLOCK if rows else COLUMN)
+            chunks = cdiv(D, BLOCK if rows else COLUMN)
             last = chunks == 1
             out = torch.empty((O, chunks, *columns), dtype=dtype if last else torch.float32, device=x.device)
             (_row_level if rows else _column_level)(x, shift, out, square, divide_by if last else 1.0)
@@ -135,17 +140,17 @@ def _row_level(x: Tensor, shift: Tensor | None, out: Tensor, square: bool, divid
     O, D = x.shape
     chunks = out.shape[1]
     rows, block, warps = cut(min(D, BLOCK))
-    _rows[(triton.cdiv(O, rows) * chunks,)](
-        x, x if shift is None else shift, out, O, D, chunks, divide_by,
-        rows, block, square, shift is not None, **options(warps),
-    )  # fmt: skip
+    tensors = (x, x if shift is None else shift, out)
+    others = (O, D, chunks, divide_by, rows, block, square, shift is not None)
+    _launch_rows(cdiv(O, rows) * chunks, tensors, others, **options(warps))
 
 
 def _column_level(x: Tensor, shift: Tensor | None, out: Tensor, square: bool, divide_by: float) -> None:
     O, D, I = x.shape
     chunks = out.shape[1]
-    blocks = triton.cdiv(I, WIDTH)
-    _columns[(O * chunks * blocks,)](
-        x, x if shift is None else shift, out, D, I, chunks, blocks, *x.stride(), divide_by,
-        COLUMN, LANES, WIDTH, square, shift is not None, **options(4),
-    )  # fmt: skip
+    blocks = cdiv(I, WIDTH)
+    tensors = (x, x if shift is None else shift, out)
+    sizes = (D, I, chunks, blocks, *x.stride(), divide_by)
+    _launch_columns(
+        O * chunks * blocks, tensors, (*sizes, COLUMN, LANES, WIDTH, square, shift is not None), **options(4)
+    )

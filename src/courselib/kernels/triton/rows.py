@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .runtime import INTERPRETED, triton
+from .runtime import INTERPRETED, next_power_of_2
 
 WHOLE = 32768  # elements of the longest row that one program holds in registers, as fp32
 
@@ -31,7 +31,7 @@ def aligned(x: Tensor) -> Tensor:
 @cache
 def cut(D: int) -> tuple[int, int, int]:
     """(rows a program holds, elements of its block along D, warps) for rows of D <= WHOLE elements."""
-    block = max(16, triton.next_power_of_2(D))
+    block = max(16, next_power_of_2(D))
     rows = max(1, 2048 // block)
     return rows, block, max(4, rows * block // 1024)  # 32 elements a thread, or 16
 

@@ -29,7 +29,17 @@ except ImportError as error:
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
-__all__ = ["INTERPRETED", "check_device", "check_rows", "tl", "triton"]
+__all__ = ["INTERPRETED", "cdiv", "check_device", "check_rows", "next_power_of_2", "tl", "triton"]
+
+
+def cdiv(a: int, b: int) -> int:
+    """a / b rounded up. (Triton's own serves kernels too, and takes 4 µs from Python.)"""
+    return -(-a // b)
+
+
+def next_power_of_2(n: int) -> int:
+    """The least power of two that is not less than n >= 1."""
+    return 1 << (n - 1).bit_length()
 
 
 def check_device(**tensors: Tensor | None) -> None:

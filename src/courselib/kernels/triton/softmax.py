@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ..cuda import softmax_long
 from ..evidence import ran
+from .launches import Launcher
 from .rows import WHOLE, aligned, cut, on, options
-from .runtime import check_device, check_rows, tl, triton
+from .runtime import cdiv, check_device, check_rows, next_power_of_2, tl, triton
 
 CHUNK = 8192  # elements
 WARPS = 16  # of every kernel that reduces a chunk
@@ -125,6 +126,12 @@ def _split_logsumexp(pairs, out, chunks, CHUNKS: tl.constexpr):
     tl.store(out + row, m + tl.log(s))
 
 
+_launch_whole_rows = Launcher(_whole_rows)
+_launch_split_stats = Launcher(_split_stats)
+_launch_split_finish = Launcher(_split_finish)
+_launch_split_logsumexp = Launcher(_split_logsumexp)
+
+
 def softmax(x: Tensor, *, out_dtype: torch.dtype | None = None) -> Tensor:
     """exp(x) / sum(exp(x)) over the last dimension. x (R, D), any strides, fp16, bf16 or fp32 -> (R, D) contiguous.
 
@@ -158,11 +165,11 @@ def logsumexp(x: Tensor, *, out_dtype: torch.dtype | None = None) -> Tensor:
     with on(x):
         if D <= WHOLE:
             rows, block, warps = cut(D)
-            _whole_rows[(triton.cdiv(R, rows),)](x, out, R, D, rows, block, True, True, **options(warps))
+            _launch_whole_rows(cdiv(R, rows), (x, out), (R, D, rows, block, True, True), **options(warps))
         else:
-            chunks = triton.cdiv(D, CHUNK)
+            chunks = cdiv(D, CHUNK)
             pairs = _pairs(x, chunks)
-            _split_logsumexp[(R,)](pairs, out, chunks, _lanes(chunks), **options(1))
+            _launch_split_logsumexp(R, (pairs, out), (chunks, _lanes(chunks)), **options(1))
     return out
 
 
@@ -184,22 +191,23 @@ def _normalised(op: str, x: Tensor, out_dtype: torch.dtype | None) -> Tensor:
     with on(x):
         if D <= WHOLE:
             rows, block, warps = cut(D)
-            _whole_rows[(triton.cdiv(R, rows),)](x, y, R, D, rows, block, log, False, **options(warps))
+            _launch_whole_rows(cdiv(R, rows), (x, y), (R, D, rows, block, log, False), **options(warps))
         else:
-            chunks = triton.cdiv(D, CHUNK)
+            chunks = cdiv(D, CHUNK)
             pairs = _pairs(x, chunks)
-            _split_finish[(R * chunks,)](x, y, pairs, D, chunks, CHUNK, _lanes(chunks), log, **options(WARPS))
+            others = (D, chunks, CHUNK, _lanes(chunks), log)
+            _launch_split_finish(R * chunks, (x, y, pairs), others, **options(WARPS))
     return y.to(out_dtype)
 
 
 def _lanes(chunks: int) -> int:
     """The length of the tree that combines the pairs of a row."""
-    return max(32, triton.next_power_of_2(chunks))
+    return max(32, next_power_of_2(chunks))
 
 
 def _pairs(x: Tensor, chunks: int) -> Tensor:
     """(R, chunks) int64: the packed pair of every chunk of the rows of x (R, D)."""
     R, D = x.shape
     pairs = torch.empty((R, chunks), dtype=torch.int64, device=x.device)
-    _split_stats[(R * chunks,)](x, pairs, D, chunks, CHUNK, **options(WARPS))
+    _launch_split_stats(R * chunks, (x, pairs), (D, chunks, CHUNK), **options(WARPS))
     return pairs
