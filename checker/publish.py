@@ -19,6 +19,7 @@ PUBLISHED: dict[str, type[BaseModel]] = {
     "checker/report.schema.json": Report,
     "labs/02/schemas/results.schema.json": lab02.Results,
     "labs/02/schemas/manifest.schema.json": lab02.Manifest,
+    "labs/02/schemas/diagnosis.schema.json": lab02.Diagnosis,
     "labs/02/schemas/dump-manifest.schema.json": lab02.DumpManifest,
     "labs/05/schemas/results.schema.json": lab05.Results,
     "labs/05/schemas/manifest.schema.json": lab05.Manifest,

@@ -1,87 +1,142 @@
-"""Run a student's script again, in a process of its own, on a scratch copy of the submission.
+"""Run a student's script again, on a scratch copy of the submission, in a sandbox.
 
-What comes back is data: the files the script wrote under --out, read later through the gate. Its exit code and its
-output decide nothing. The process has its own session, so that it is stopped with all it started when its time is
-up or it is done. (How much it may do meanwhile is the business of a sandbox, which would wrap ``_command``.)
+What comes back is data: the files the script wrote under --out, handed over by the sandbox's supervisor and read
+later through the gate. Its exit code and its output decide nothing. ``run_script`` is the one way in which a script
+of a student's is ever run.
 """
 
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO
 
+from checker.faults import printable
 from checker.report import Outcome
+from checker.sandbox import Limits, Sandbox, SandboxError, channel, choose
+from checker.sandbox.running import Running
+from checker.sandbox.tiers import Task
 
-TAIL = 4000  # bytes of output that are kept
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "CC")  # the rest of the environment is the person's own
+OUTCOMES: dict[str, Outcome] = {
+    "finished": "finished",
+    "timed out": "timed out",
+    "out of memory": "out of memory",
+    "too many processes": "too many processes",
+}
 
-_running: set[subprocess.Popen[bytes]] = set()
+_running: set[Running] = set()
 _interrupted = threading.Event()
 
 
 @dataclass(frozen=True)
 class Run:
-    """One finished run. ``out`` is the folder it was told to write to."""
+    """One finished run. ``out`` is the folder it was told to write to, with what it handed over."""
 
     script: str
     arguments: list[str]
     out: Path
     outcome: Outcome
-    exit_code: int | None
+    exit_code: int | None  # None: it did not end by itself
     seconds: float
     output_tail: str
+    left_out: list[str] = field(default_factory=list)  # what lay in OUT and was not taken along, and why
 
 
-def run_script(copy: Path, script: str, out: Path, arguments: list[str], home: Path, timeout: float) -> Run:
+def run_script(
+    copy: Path,
+    script: str,
+    out: Path,
+    arguments: list[str],
+    home: Path,
+    timeout: float,
+    *,
+    sandbox: Sandbox | None = None,
+    library: Path | None = None,
+) -> Run:
     """Run ``script`` (relative to ``copy``, the scratch copy) in its own folder, as a student does.
 
-    ``out`` is an empty folder; ``arguments`` come after ``--out OUT``; ``home`` is its HOME and cache. Never raises
-    for what the script does.
+    ``out`` is an empty folder; ``arguments`` come after ``--out OUT``; ``home`` is its HOME and cache; the three lie
+    in one folder. ``library`` is put before everything else that Python imports from, and can only be read. Never
+    raises for what the script does; SandboxError if it could not be started at all.
     """
     path = copy / script
     if not path.is_file():
         return Run(script, arguments, out, "missing", None, 0.0, "")
     if _interrupted.is_set():
         return Run(script, arguments, out, "timed out", None, 0.0, "")
+    sandbox = sandbox or choose()
+    limits = replace(sandbox.limits, wall=timeout)
+    task = Task(_command(path.name, out, arguments), _environment(home, library), path.parent, copy, out, home, library)
     started = time.perf_counter()
-    process = subprocess.Popen(
-        _command(path.name, out, arguments),
-        cwd=path.parent,
-        env=_environment(home),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    _running.add(process)
-    if _interrupted.is_set():  # meanwhile
-        _stop(process)
-    assert process.stdout is not None
-    tail = _Tail(process.stdout)
-    outcome: Outcome = "finished"
+    running = sandbox.start(task, limits)
+    _running.add(running)
     try:
-        process.wait(timeout)
-    except subprocess.TimeoutExpired:
-        outcome = "timed out"
+        if _interrupted.is_set():  # meanwhile
+            running.stop()
+        ended = _ended(running, out, limits)
     finally:
-        _stop(process)
-        _running.discard(process)
-    seconds = time.perf_counter() - started
-    code = process.returncode if outcome == "finished" else None
-    return Run(script, arguments, out, outcome, code, seconds, tail.text())
+        running.stop()
+        _running.discard(running)
+    outcome, code, left_out = ended
+    return Run(script, arguments, out, outcome, code, time.perf_counter() - started, running.output(), left_out)
+
+
+def _ended(running: Running, out: Path, limits: Limits) -> tuple[Outcome, int | None, list[str]]:
+    """How it ended, its exit code, and what was not taken along; what was, is in ``out``."""
+    try:
+        handed = running.handed()
+        if handed.ending == "not started":
+            raise SandboxError(f"the script could not be started: {printable(running.last_line())}")
+        out.rename(out.with_name(f"{out.name}.theirs"))  # whoever still writes there, writes nowhere that is read
+        out.mkdir()
+        channel.write(handed.entries, out)
+    except (channel.Broken, OSError):
+        if _interrupted.is_set():
+            return "timed out", None, []
+        if not running.started():
+            raise SandboxError(f"the sandbox could not be started: {printable(running.last_line())}") from None
+        return "no data", None, []
+    outcome = OUTCOMES[handed.ending]
+    code = handed.exit_code if outcome == "finished" else None
+    return outcome, code, [printable(what) for what in handed.left_out()]
+
+
+def no_end(run: Run, timeout: float) -> str | None:
+    """Why the run did not come to an end of its own, in a sentence; None if it did."""
+    match run.outcome:
+        case "timed out":
+            return f"It did not end within {timeout:g} s (--timeout)."
+        case "out of memory":
+            return (
+                f"It and what it started held more than {Limits().memory // 2**30} GiB of memory, so it was stopped. "
+                "Does a list or a tensor grow with every step?"
+            )
+        case "too many processes":
+            return (
+                f"It ran {Limits().processes} processes and threads at once, so it was stopped. "
+                "Does something start a process in a loop?"
+            )
+        case "no data":
+            return (
+                "It ended without handing over its data: the process that watches it was cut off. "
+                "Does it kill processes that it did not start?"
+            )
+    return None
+
+
+def not_taken_along(run: Run) -> str:
+    """A sentence on what lay under OUT and could not be handed over; nothing if all was."""
+    return f" Of what it wrote, this was not taken along: {'; '.join(run.left_out[:5])}." if run.left_out else ""
 
 
 def stop_all() -> None:
     """End every script that still runs: the check itself was interrupted."""
-    for process in list(_running):
-        _stop(process)
+    for running in list(_running):
+        running.stop()
 
 
 def interrupt() -> None:
@@ -99,39 +154,16 @@ def _command(script: str, out: Path, arguments: list[str]) -> list[str]:
     return [sys.executable, script, "--out", str(out), *arguments]
 
 
-def _environment(home: Path) -> dict[str, str]:
+def _environment(home: Path, library: Path | None) -> dict[str, str]:
     kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    if library is not None:
+        kept["PYTHONPATH"] = os.pathsep.join([str(library), *filter(None, [kept.get("PYTHONPATH")])])
     return {
         **kept,
         "HOME": str(home),  # a kernel cache of its own: it must not be able to change the checker's
         "TMPDIR": str(home),
+        "USER": "student",  # nobody's uid has no name
+        "CUDA_VISIBLE_DEVICES": "",  # the same arithmetic in every tier: a GPU is out of sight in the better ones
         "OMP_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the process and all of its group, also after it has ended by itself."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):  # nobody is left (macOS says it the second way)
-        pass
-    process.wait()
-
-
-class _Tail:
-    """Reads a pipe to its end on a thread of its own and keeps the last TAIL bytes."""
-
-    def __init__(self, pipe: IO[bytes]) -> None:
-        self._kept = b""
-        self._thread = threading.Thread(target=self._read, args=(pipe,), daemon=True)
-        self._thread.start()
-
-    def _read(self, pipe: IO[bytes]) -> None:
-        while chunk := os.read(pipe.fileno(), 65536):
-            self._kept = (self._kept + chunk)[-TAIL:]
-        pipe.close()
-
-    def text(self) -> str:
-        self._thread.join(timeout=1)  # a process that left the group may hold the pipe open: it is not waited for
-        return self._kept.decode("utf-8", "replace")

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Kind = Literal["missing", "unreadable", "malformed", "schema", "mismatch", "replay", "integrity"]
 Status = Literal["passed", "failed", "not run"]
-Outcome = Literal["finished", "timed out", "missing"]  # of a run of a student's script
+# Of a run of a student's script. "no data": its supervisor was cut off before it handed any over.
+Outcome = Literal["finished", "timed out", "out of memory", "too many processes", "no data", "missing"]
 Verdict = Literal["passed", "not passed", "not started", "unreadable", "integrity"]
 Tier = Literal["full", "landlock", "rlimits"]  # how far the student's scripts are shut in; see checker.sandbox
 

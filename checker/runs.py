@@ -10,6 +10,8 @@ from pathlib import Path
 
 from checker import replay
 from checker.gate import Folder
+from checker.report import Tier
+from checker.sandbox import choose
 from checker.spec import Lab
 
 Arguments = Callable[[Path, Path], list[str]]  # (the scratch copy, the run's home) -> what comes after --out
@@ -18,8 +20,8 @@ Arguments = Callable[[Path, Path], list[str]]  # (the scratch copy, the run's ho
 class Runs:
     """Runs by name, each in a scratch copy, an output folder and a home of its own: none is in another's way."""
 
-    def __init__(self, folder: Folder, lab: Lab) -> None:
-        self._folder = folder
+    def __init__(self, folder: Folder, lab: Lab, tier: Tier | None = None) -> None:
+        self._folder, self._tier = folder, tier
         self._answers = {artifact.path for artifact in lab.artifacts if artifact.kind != "python"}
         self._scratch = tempfile.TemporaryDirectory(prefix="checker-", ignore_cleanup_errors=True)
         self._pool = ThreadPoolExecutor(2)
@@ -29,14 +31,25 @@ class Runs:
         """The names of the runs that were started, in that order."""
         return iter(self._futures)
 
-    def start(self, name: str, script: str, arguments: Arguments, timeout: float) -> None:
-        """Start the run ``name``, unless it was. ``arguments`` may put files into the copy and the home first."""
+    @property
+    def sandbox(self) -> dict[str, Tier]:
+        """For the report's environment: the tier the runs were shut in; nothing if none was started."""
+        return {"sandbox": choose(self._tier).tier} if self._futures else {}
+
+    def start(self, name: str, script: str, arguments: Arguments, timeout: float, library: Path | None = None) -> None:
+        """Start the run ``name``, unless it was. ``arguments`` may put files into the copy and the home first.
+
+        ``library`` is put before everything else that the script imports from. SandboxError: no sandbox, no run.
+        """
         if name in self._futures:
             return
+        sandbox = choose(self._tier)
         copy, out, home = (Path(tempfile.mkdtemp(dir=self._scratch.name)) for _ in range(3))
         self._folder.copy_to(copy, leave_out=self._answers)
         given = arguments(copy, home)
-        self._futures[name] = self._pool.submit(replay.run_script, copy, script, out, given, home, timeout)
+        self._futures[name] = self._pool.submit(
+            replay.run_script, copy, script, out, given, home, timeout, sandbox=sandbox, library=library
+        )
 
     def done(self, name: str) -> bool:
         return self._futures[name].done()

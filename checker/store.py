@@ -1,8 +1,8 @@
 """The report folder, SUBMISSION/.checker: the one place in a submission that the checker writes to.
 
-It holds report.json, the last whole report, and hints.json, how many hints of each task were shown. A
-submission may be hostile, so the folder is opened without following a link, and a file is written beside its
-place and then renamed onto it.
+It holds report.json, the last whole report, report.html, the last one that was drawn as a page, and hints.json,
+how many hints of each task were shown. A submission may be hostile, so the folder is opened without following a
+link, and a file is written beside its place and then renamed onto it.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from checker import __version__
 from checker.gate import REPORT_FOLDER, Folder, Refusal
 from checker.gate_json import parse_json
 from checker.report import Report
+from checker.spec import Lab
 
 MAX_REPORT = 8 * 1024 * 1024
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -28,6 +30,12 @@ def save_report(submission: Path, report: Report) -> None:
     _write(submission, "report.json", report.to_json())
 
 
+def save_page(submission: Path, page: str) -> str:
+    """Where it lies now. OSError if it cannot be written."""
+    _write(submission, "report.html", page)
+    return f"{submission}/{REPORT_FOLDER}/report.html"
+
+
 def last_report(submission: Path) -> Report | None:
     """The last whole report, or None if there is none that this version can read."""
     try:
@@ -36,6 +44,21 @@ def last_report(submission: Path) -> Report | None:
         return Report.model_validate_json(data)
     except (Refusal, ValidationError):
         return None
+
+
+def fresh_report(submission: Path, lab: Lab) -> Report | None:
+    """The last report, if it is this checker's on this lab and nothing in the submission has changed since."""
+    report = last_report(submission)
+    if report is None:
+        return None
+    here = (lab.id, __version__, [t.id for t in lab.tasks])
+    if (report.lab, report.environment.checker, [t.id for t in report.tasks]) != here:
+        return None
+    try:
+        unchanged = report.submission.fingerprint == Folder(submission).fingerprint()
+    except Refusal:
+        return None
+    return report if unchanged else None
 
 
 def hints_shown(submission: Path) -> dict[str, int]:

@@ -18,11 +18,19 @@ from rich.text import Text
 
 from checker.check import Progress as Tell
 from checker.faults import printable
-from checker.report import NOT_ASKED, Finding, Replay, Report, TaskResult
+from checker.report import NOT_ASKED, Claim, Finding, Replay, Report, TaskResult
 from checker.spec import Lab
+from checker.views import words
 
 MAX_SHOWN = 3  # findings of one task; report.json holds the others
-MARKS = {"passed": ("passed", "green"), "failed": ("FAILED", "bold red"), "not run": ("not run", "yellow")}
+MAX_VALUE = 1000  # characters of one value
+NARROW = 60  # columns; below that a table's cells hold a word or two a line
+MARKS = {
+    "passed": ("passed", "green"),
+    "failed": ("FAILED", "bold red"),
+    "in part": ("in part", "bold yellow"),  # failed, and earned some of its points
+    "not run": ("not run", "yellow"),
+}
 VERDICTS = {
     "passed": "green",
     "not passed": "bold red",
@@ -43,13 +51,14 @@ def draw(report: Report, out: Console, command: str, saved: str | None) -> None:
     out.print()
     for finding in report.findings:
         _draw_finding(finding, out)
-    out.print(_table(report))
+    _draw_tasks(report, out)
     for task in report.tasks:
         if task.findings:
             _draw_failure(task, out, command)
     if any(t.status == "failed" for t in report.tasks):
-        for replay in report.evidence.replayed:
+        for replay in words.outputs(report):
             _draw_output(replay, out)
+    _draw_claims([claim for task in report.tasks for claim in task.claims], out)
     _draw_evidence(report, out)
     verdict = report.verdict.upper() if report.verdict == "integrity" else report.verdict
     out.print()
@@ -63,8 +72,13 @@ def draw(report: Report, out: Console, command: str, saved: str | None) -> None:
     )
     if report.verdict == "integrity":
         out.print("A claim in the submission is better than its evidence: see [integrity] above.")
+    failed = [task.id for task in report.tasks if task.findings]
+    if len(failed) > 1:
+        out.print(f"Begin with {failed[0]}: what comes after it may follow from it.")
     if saved:
         out.print(f"The whole report: {printable(saved)}", soft_wrap=True)
+    if report.verdict != "passed":
+        out.print(f"The same as a page: {command} --format html", soft_wrap=True)
 
 
 def draw_not_started(lab: Lab, lab_dir: Path, submission: Path, out: Console, command: str) -> None:
@@ -85,39 +99,50 @@ def progress_bar() -> Iterator[Tell]:
         yield lambda what, share: bar.update(task, description=what, completed=share)
 
 
-def _table(report: Report) -> Table:
+def _draw_tasks(report: Report, out: Console) -> None:
+    tasks = [task for task in report.tasks if task.because != NOT_ASKED]
+    if out.width < NARROW:
+        for task in tasks:
+            mark, style = _mark(task)
+            out.print(Text.assemble(f"{task.id}: ", (mark, style), f", {task.points} of {task.possible}"))
+            out.print(Padding(_title(task), (0, 0, 0, 2), expand=False))
+        return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("task", no_wrap=True)
     table.add_column("")
     table.add_column("status", no_wrap=True)
     table.add_column("points", justify="right", no_wrap=True)
-    for task in report.tasks:
-        if task.because == NOT_ASKED:
-            continue
-        mark, style = MARKS[task.status]
-        title = Text(task.title)
-        for note in task.notes:
-            title.append(f"\n{printable(note)}", style="dim")
-        if task.because:
-            title.append(f"\nnot run: {task.because}", style="yellow")
-        table.add_row(task.id, title, Text(mark, style=style), f"{task.points} of {task.possible}")
-    return table
+    for task in tasks:
+        mark, style = _mark(task)
+        table.add_row(task.id, _title(task), Text(mark, style=style), f"{task.points} of {task.possible}")
+    out.print(table)
+
+
+def _mark(task: TaskResult) -> tuple[str, str]:
+    return MARKS["in part" if task.status == "failed" and task.points else task.status]
+
+
+def _title(task: TaskResult) -> Text:
+    title = Text(task.title)
+    for note in task.notes:
+        title.append(f"\n{printable(note)}", style="dim")
+    if task.because:
+        title.append(f"\nnot run: {task.because}", style="yellow")
+    return title
 
 
 def _draw_failure(task: TaskResult, out: Console, command: str) -> None:
     out.print()
     out.print(Text(f"{task.id}: {task.title}", style="bold"))
-    shown = sorted(task.findings, key=lambda f: f.kind != "integrity")[:MAX_SHOWN]
-    causes: list[str] = []
+    shown = words.in_order(task.findings)[:MAX_SHOWN]
     said: tuple[str, str] | None = None
     for finding in shown:
         _draw_finding(finding, out, say=said != (finding.kind, finding.message))
         said = (finding.kind, finding.message)
-        causes += [c for c in finding.usual_causes if c not in causes]
     rest = len(task.findings) - len(shown)
     if rest:
-        out.print(f"  and {rest} more of this task, in report.json")
-    if causes:
+        out.print(f"  and {rest} more of this task; --format html shows them all", soft_wrap=True)
+    if causes := words.causes(shown):
         out.print("  usual causes:")
         for cause in causes:
             out.print(_item("-", cause, 4))
@@ -136,42 +161,46 @@ def _draw_finding(finding: Finding, out: Console, say: bool = True) -> None:
     for name in ("file", "where", "expected", "found"):
         value = getattr(finding, name)
         if value is not None:
-            rows.add_row(name, Text(printable(value), overflow="fold"))
+            rows.add_row(name, Text(_short(printable(value)), overflow="fold"))
     out.print(Padding(rows, (0, 0, 0, 4), expand=False))
 
 
+def _short(text: str) -> str:
+    """A screenful of one value hides all the others."""
+    if len(text) <= MAX_VALUE:
+        return text
+    return f"{text[: MAX_VALUE // 2]} ... ({len(text)} characters; --format html shows them all)"
+
+
 def _draw_output(replay: Replay, out: Console) -> None:
-    if (replay.outcome == "finished" and replay.exit_code == 0) or not replay.output_tail:
-        return
     out.print()
-    out.print(f"The end of what {printable(replay.script)} printed (its words, not the checker's):", soft_wrap=True)
+    out.print(printable(words.printed(replay)), soft_wrap=True)
     for line in replay.output_tail.splitlines()[-20:]:
         out.print(Padding(Text(printable(line), overflow="fold"), (0, 0, 0, 2), expand=False))
 
 
+def _draw_claims(claims: list[Claim], out: Console) -> None:
+    """How many hold; the others by name."""
+    if not claims:
+        return
+    verified = sum(claim.standing == "verified" for claim in claims)
+    out.print()
+    out.print(f"What the submission says of itself: {verified} of {len(claims)} claims verified here.", soft_wrap=True)
+    for claim in sorted(claims, key=lambda claim: claim.standing != "contradicted"):
+        if claim.standing == "contradicted":
+            out.print(_item("-", f"contradicted: {printable(claim.text)}", 2))
+        elif claim.because:
+            out.print(_item("-", f"not checkable here: {printable(claim.text)} ({printable(claim.because)})", 2))
+
+
 def _draw_evidence(report: Report, out: Console) -> None:
-    evidence = report.evidence
-    lines: list[str] = []
-    for replay in evidence.replayed:
-        how = f"ended with exit code {replay.exit_code}" if replay.exit_code else replay.outcome
-        line = f"{' '.join([replay.script, *replay.arguments])}: {how} in {replay.seconds:.1f} s"
-        for count in replay.counts:
-            line += (
-                f"; {count.ops} ops: tokens equal in {count.tokens_equal} of {count.cases}, "
-                f"bytes in {count.bytes_equal} of {count.cases}"
-            )
-        lines.append(line)
-    lines += evidence.recomputed
-    if evidence.stored_bytes != "not reached":
-        because = f": {evidence.stored_bytes_because}" if evidence.stored_bytes_because else ""
-        lines.append(f"stored bytes {evidence.stored_bytes} with those generated here{because}")
-    if evidence.hidden_seed is not None:
-        lines.append(f"hidden inputs: --hidden-seed {evidence.hidden_seed} draws the same again")
+    lines = words.evidence(report)
+    out.print()
     if lines:
-        out.print()
         out.print("What the verdict stands on:")
     for line in lines:
         out.print(_item("-", printable(line), 2))
+    out.print(words.sandbox(report), style="dim")
 
 
 def _item(mark: str, text: str, indent: int, style: str = "") -> Padding:

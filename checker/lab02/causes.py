@@ -26,3 +26,17 @@ NO_DATA = [
     "the script stopped with an error: see the end of what it printed",
     "it writes beside itself instead of into the folder that --out names",
 ]
+LET_PASS = [
+    "rows are compared as numbers (!=, a tolerance) and not as words",
+    "only tokens are compared, or only K and not V or the logits",
+    "block C is not done, or its warm cache was never reset and truncated",
+]
+FALSE_ALARM = ["the verdict is decided by something else than the two arrays"]
+NO_CACHE = [
+    "both paths call generate with the same cache=",
+    "the cached path starts with an empty cache at every step, and so prefills again",
+]
+NO_DATA_PLANTED = [
+    "the script stops at the first difference (an assert, a raise) instead of writing it down",
+    "it reads --prompts in another way than it did at first",
+]

@@ -17,6 +17,7 @@ from checker.lab02.consistency import Contradiction, compare_summaries, contradi
 from checker.lab02.prompts import hidden_prompts, lab_prompts
 from checker.lab02.schemas import Case, Results
 from checker.lab02.work import PROPERTY_TEST, RESULTS, Work
+from checker.replay import no_end, not_taken_along
 from checker.report import Finding, Kind
 
 SOURCES = {"lab": "its run on the lab's prompts", "hidden": "its run on hidden prompts"}
@@ -60,8 +61,8 @@ def replayed(work: Work, name: str) -> tuple[Results | None, list[Finding]]:
     if run.outcome == "missing":
         message = "Without the script, nothing that results.json claims can be run again."
         return None, [Finding(kind="missing", file=PROPERTY_TEST, message=message)]
-    if run.outcome == "timed out":
-        return None, [no_data(work, name, f"It did not end within {work.timeout:g} s (--timeout).")]
+    if why := no_end(run, work.timeout):
+        return None, [no_data(work, name, why)]
     try:
         found = work.replayed_results(name)
     except Refusal as refusal:
@@ -86,8 +87,8 @@ def of_the_run(fault: Contradiction, name: str) -> Finding:
 
 
 def no_data(work: Work, name: str, message: str, fault: Finding | None = None) -> Finding:
-    code = work.run(name).exit_code
-    ended = "" if code in (0, None) else f" It ended with exit code {code}."
+    run = work.run(name)
+    ended = "" if run.exit_code in (0, None) else f" It ended with exit code {run.exit_code}."
     where = f"{SOURCES[name]}: {fault.where}" if fault and fault.where else SOURCES[name]
     return Finding(
         kind="replay",
@@ -95,6 +96,6 @@ def no_data(work: Work, name: str, message: str, fault: Finding | None = None) -
         where=where,
         expected=fault.expected if fault else "data that can be compared",
         found=fault.found if fault else "none",
-        message=f"Your script was run here. {message}{ended}",
+        message=f"Your script was run here. {message}{ended}{not_taken_along(run)}",
         usual_causes=causes.NO_DATA,
     )

@@ -16,6 +16,8 @@ def extended(work: Work) -> Iterator[Finding | str]:
     """As `property`, for six cases that only the lab's own run has."""
     from checker.lab02.judge import Pair, judge  # torch
 
+    if "catches" in work.wanted:  # `property` has passed, so it will run: the scripts can start meanwhile
+        work.planted.start(work.timeout)
     assert isinstance(work.results, Results)  # the task `results` has passed
     submitted = work.results.extended
     if submitted is None:

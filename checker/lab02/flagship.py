@@ -12,7 +12,8 @@ from checker.gate_npz import Array
 from checker.lab02 import causes
 from checker.lab02.schemas import DumpManifest
 from checker.lab02.work import DUMP, SLOTS, WORKED, Work
-from checker.report import Finding, Kind
+from checker.replay import no_end, not_taken_along
+from checker.report import Finding, Kind, Rows
 from courselib import bits
 
 AXES = ("layer", "head", "slot", "dim")
@@ -59,15 +60,15 @@ def dump(work: Work) -> Iterator[Finding | str]:
         arrays = work.replayed_slots()
     except Refusal as refusal:
         ended = "" if run.exit_code in (0, None) else f" It ended with exit code {run.exit_code}."
-        if run.outcome == "timed out":
-            ended = f" It did not end within {work.timeout:g} s (--timeout)."
+        if why := no_end(run, work.timeout):
+            ended = f" {why}"
         yield Finding(
             kind="replay",
             file=DUMP,
             where="slots.npz of its run" + (f": {refusal.finding.where}" if refusal.finding.where else ""),
             expected=refusal.finding.expected,
             found=refusal.finding.found,
-            message=f"Your script was run here. {refusal}{ended}",
+            message=f"Your script was run here. {refusal}{ended}{not_taken_along(run)}",
             usual_causes=causes.NO_DATA,
         )
         return
@@ -75,8 +76,10 @@ def dump(work: Work) -> Iterator[Finding | str]:
     yield from _against_truth(work, arrays, DUMP, "slots.npz of its run: ")
 
 
-def difference(file: str, where: str, right: Array, found: Array, message: str) -> Finding | None:
-    """The first word that differs, named by layer, head, slot and dim, with both words and how far apart."""
+def difference(
+    file: str, where: str, right: Array, found: Array, message: str, labels: tuple[str, str]
+) -> Finding | None:
+    """The first word that differs, named by layer, head, slot and dim, with both words, how far apart, and its row."""
     first = bits.first_difference(right, found)
     if first is None:
         return None
@@ -89,18 +92,24 @@ def difference(file: str, where: str, right: Array, found: Array, message: str) 
         f"{first.n_different} of {first.n_total} words differ",
         message=message,
         usual_causes=causes.SLOTS,
+        rows=Rows(
+            name=f"{where}: {_place(first.index[:-1])}",
+            labels=labels,
+            words=(bits.hex_words(right[first.index[:-1]]), bits.hex_words(found[first.index[:-1]])),
+        ),
     )
 
 
 def _place(index: tuple[int, ...]) -> str:
-    return ", ".join(f"{axis} {i}" for axis, i in zip(AXES, index, strict=True))
+    return ", ".join(f"{axis} {i}" for axis, i in zip(AXES, index, strict=False))
 
 
 def _two_paths(arrays: dict[str, Array], file: str, prefix: str = "") -> Iterator[Finding]:
     message = "The cached row is not the recomputed one."
     for name in "kv":
         cached, full = arrays[f"{name}_cached"], arrays[f"{name}_full"]
-        found = difference(file, f"{prefix}{name}_cached against {name}_full", full, cached, message)
+        labels = ("recomputed", "cached")
+        found = difference(file, f"{prefix}{name}_cached against {name}_full", full, cached, message, labels)
         if found:
             yield found
 
@@ -109,7 +118,8 @@ def _against_truth(work: Work, arrays: dict[str, Array], file: str, prefix: str 
     yield from _tokens(work, arrays, file, prefix)
     for name in ("k_cached", "k_full", "v_cached", "v_full"):
         message = "The row is not the one the model computes."
-        fault = difference(file, prefix + name, getattr(work.true_slots, name[0]), arrays[name], message)
+        right, labels = getattr(work.true_slots, name[0]), ("the model's", "yours")
+        fault = difference(file, prefix + name, right, arrays[name], message, labels)
         if fault:
             yield fault
 

@@ -90,6 +90,33 @@ class Results(Model):
     extended: Extended | None
 
 
+# ---- 22-cache-correctness/diagnosis.json -------------------------------------------------------------------------
+
+
+class Diagnosis(Model):
+    """Where the two runs of the student's own case first differ, as ``first_divergence`` says, and why."""
+
+    schema_: Literal["lab02.diagnosis/1"] = Field(alias="schema")
+    student: Annotated[str, Field(min_length=1, max_length=100, description="the name the case was made for")]
+    step: Count
+    layer: Count
+    head: Count
+    slot: Count
+    cause: Literal[
+        "other-slot",
+        "not-written",
+        "overwritten",
+        "wrong-mask",
+        "other-position",
+        "rotated-twice",
+        "other-layer",
+        "heads-swapped",
+        "k-and-v",
+        "fewer-bits",
+        "one-bit",
+    ]
+
+
 # ---- the two manifests -------------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,8 @@
 """The tasks of lab 02, by the id that lab.toml gives them.
 
 Each yields a finding for each fault and a plain string for what is worth knowing; one that yields no finding has
-passed. A Refusal (a file that cannot be read) ends it with that finding.
+passed. A Refusal (a file that cannot be read) ends it with that finding. Most also say what became of the claims they
+looked into.
 """
 
 from __future__ import annotations
@@ -10,17 +11,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
+from checker.check import Part
 from checker.faults import show
 from checker.gate import Refusal
-from checker.lab02 import flagship, writing
+from checker.lab02 import flagship, ledger, writing
+from checker.lab02.catches import catches
 from checker.lab02.claims import contradicted, finding
 from checker.lab02.consistency import Contradiction, compare_summaries, contradictions, tally
+from checker.lab02.diagnosis import diagnosis
 from checker.lab02.extended import extended
+from checker.lab02.ledger import with_claims
 from checker.lab02.prompts import LAB_SEED, lab_prompts, n_tokens
 from checker.lab02.proof import property_
 from checker.lab02.schemas import Manifest, Results, Summary
 from checker.lab02.work import CORRECTNESS, MANIFESTS, RESULTS, Work
-from checker.report import Finding
+from checker.report import Claim, Finding
 
 Item = Finding | str
 
@@ -94,12 +99,14 @@ def _counts_the_same(claimed: Summary, field: str, again: Results) -> bool:
     return bool(getattr(claimed, field) == getattr(tally(again.runs.fixed.cases), field))
 
 
-TASKS: dict[str, Callable[[Work], Iterator[Item]]] = {
-    "manifest": manifest,
-    "results": results,
-    "property": property_,
-    "extended": extended,
-    "slots": flagship.slots,
+TASKS: dict[str, Callable[[Work], Iterator[Item | Claim | Part]]] = {
+    "manifest": with_claims(manifest, ledger.of_the_manifests),
+    "results": with_claims(results, ledger.of_the_counts),
+    "property": with_claims(property_, ledger.of_the_property),
+    "extended": with_claims(extended, ledger.of_the_extended),
+    "catches": with_claims(catches, ledger.of_the_catches),
+    "diagnosis": with_claims(diagnosis, ledger.of_the_diagnosis),
+    "slots": with_claims(flagship.slots, ledger.of_the_slots),
     "dump": flagship.dump,
     "writing": writing.writing,
 }

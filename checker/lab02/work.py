@@ -25,8 +25,10 @@ from checker.documents import Model, read_model
 from checker.gate import Folder, Refusal
 from checker.gate_npz import Array, Expected, read_npz
 from checker.lab02.consistency import bytes_equal, first_divergence
+from checker.lab02.planted import PlantedRuns
 from checker.lab02.prompts import hidden_prompts, lab_prompts
-from checker.lab02.schemas import DumpManifest, Manifest, Results
+from checker.lab02.schemas import Diagnosis, DumpManifest, Manifest, Results
+from checker.lab02.zoo import Planted
 from checker.report import Count, Evidence, Finding, Replay
 from checker.runs import Runs
 from checker.spec import Lab
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 CORRECTNESS, WORKED = "22-cache-correctness", "22-yesterday-worked"
 PROPERTY_TEST, DUMP = f"{CORRECTNESS}/property_test.py", f"{WORKED}/dump.py"
 RESULTS, SLOTS = f"{CORRECTNESS}/results.json", f"{WORKED}/slots.npz"
+DIAGNOSIS = f"{CORRECTNESS}/diagnosis.json"
 MANIFESTS: dict[str, type[Manifest] | type[DumpManifest]] = {
     f"{CORRECTNESS}/manifest.json": Manifest,
     f"{WORKED}/manifest.json": DumpManifest,
@@ -52,7 +55,8 @@ class Work:
     def __init__(self, folder: Folder, lab: Lab, wanted: set[str], options: Options) -> None:
         self.folder, self.lab, self.wanted, self.options = folder, lab, wanted, options
         self.hidden_seed = secrets.randbelow(2**31) if options.hidden_seed is None else options.hidden_seed
-        self._runs = Runs(folder, lab)
+        self._runs = Runs(folder, lab, options.tier)
+        self.planted = PlantedRuns(self._runs, self.hidden_seed, PROPERTY_TEST)
         self._stored: dict[str, str | None] = {}  # folder -> why its bytes are not compared, or None: they are
         self._recomputed: list[str] = []
         self._seconds: dict[str, float] = {}
@@ -63,6 +67,10 @@ class Work:
     @cached_property
     def results(self) -> Results | list[Finding]:
         return self._model(RESULTS, Results)
+
+    @cached_property
+    def diagnosis(self) -> Diagnosis | list[Finding]:
+        return read_model(self.folder, DIAGNOSIS, self._cap(DIAGNOSIS), Diagnosis)
 
     def manifest(self, name: str) -> Manifest | DumpManifest | list[Finding]:
         return self._model(name, MANIFESTS[name])
@@ -122,6 +130,10 @@ class Work:
     def replayed_results(self, name: str) -> Results | list[Finding]:
         """What property_test.py wrote for the "lab" or "hidden" prompts. Refusal if it wrote nothing readable."""
         return read_model(Folder(self.run(name).out), "results.json", self._cap(RESULTS), Results)
+
+    def planted_results(self, planted: Planted) -> Results | list[Finding]:
+        """What it wrote on a planted cache. Refusal as above."""
+        return read_model(Folder(self.planted.run(planted).out), "results.json", self._cap(RESULTS), Results)
 
     def replayed_slots(self) -> dict[str, Array]:
         return read_npz(Folder(self.run("dump").out), "slots.npz", self._cap(SLOTS), self._slots_expected)
@@ -187,37 +199,34 @@ class Work:
     def evidence(self) -> Evidence:
         reasons = [reason for reason in self._stored.values() if reason]
         return Evidence(
-            replayed=[self._replay(name) for name in self._runs],
-            recomputed=self._recomputed,
+            replayed=[self._replay(name) for name in self._runs if name in NEEDED_BY]
+            + [_replay(run, ["--prompts", "HIDDEN", "--ops", "fixed"], []) for run in self.planted.troubled()[:1]],
+            recomputed=self._recomputed + self.planted.in_words(),
             stored_bytes="not reached" if not self._stored else "not compared" if reasons else "compared",
             stored_bytes_because="; ".join(reasons) or None,
-            hidden_seed=self.hidden_seed if "hidden" in self._runs else None,
+            hidden_seed=self.hidden_seed if "hidden" in self._runs or self.planted.started else None,
         )
 
     def environment(self) -> dict[str, str]:
-        found = {"courselib": courselib.__version__, "numpy": version("numpy")}
+        found = {"courselib": courselib.__version__, "numpy": version("numpy"), **self._runs.sandbox}
         if "torch" in sys.modules:
             found |= {"torch": version("torch"), "ops": self.recompute.ops_name()}
             found["order"] = self.recompute.promise()["config.order"]
         return found
 
     def durations(self) -> dict[str, float]:
-        return self._seconds | {f"replay {name}": self.run(name).seconds for name in self._runs}
+        seconds = {f"replay {name}": self.run(name).seconds for name in self._runs if name in NEEDED_BY}
+        planted = {"planted caches": self.planted.seconds()} if self.planted.started else {}
+        return self._seconds | seconds | planted
 
     def close(self) -> None:
         self._runs.close()
+        self.planted.close()
 
     def _replay(self, name: str) -> Replay:
         run = self.run(name)
-        return Replay(
-            script=run.script,
-            arguments=["--prompts", "HIDDEN", "--no-extended"] if name == "hidden" else run.arguments,
-            outcome=run.outcome,
-            exit_code=run.exit_code,
-            seconds=round(run.seconds, 3),
-            output_tail=run.output_tail,
-            counts=self._counts(name) if name in ("lab", "hidden") else [],
-        )
+        arguments = ["--prompts", "HIDDEN", "--no-extended"] if name == "hidden" else run.arguments
+        return _replay(run, arguments, self._counts(name) if name in ("lab", "hidden") else [])
 
     def _counts(self, name: str) -> list[Count]:
         try:
@@ -243,6 +252,18 @@ class Work:
 
     def _cap(self, name: str) -> int:
         return self.lab.artifact(name).max_bytes
+
+
+def _replay(run: replay.Run, arguments: list[str], counts: list[Count]) -> Replay:
+    return Replay(
+        script=run.script,
+        arguments=arguments,
+        outcome=run.outcome,
+        exit_code=run.exit_code,
+        seconds=round(run.seconds, 3),
+        output_tail=run.output_tail,
+        counts=counts,
+    )
 
 
 def _script(name: str) -> str:

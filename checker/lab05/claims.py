@@ -13,6 +13,7 @@ from checker.gate import Refusal
 from checker.lab05 import causes
 from checker.lab05.reading import KERNELS
 from checker.lab05.work import MEASURE, TEST, Work
+from checker.replay import no_end, not_taken_along
 from checker.report import Finding, Kind
 
 SOURCES = {"lab": "its run on the lab's cases", "hidden": "its run on hidden cases", "own": "its run on your kernels"}
@@ -39,8 +40,8 @@ def replayed(work: Work, name: str, found: Model | list[Finding] | Refusal, file
     if run.outcome == "missing":
         message = f"Without {run.script}, nothing can be run again."
         return [Finding(kind="missing", file=run.script, message=message)]
-    if run.outcome == "timed out":
-        return [_no_data(work, name, f"It did not end within {work.timeout:g} s (--timeout).")]
+    if why := no_end(run, work.timeout):
+        return [_no_data(work, name, why)]
     if run.exit_code and not isinstance(found, Model):
         return [_stopped(work, name)]
     if isinstance(found, Refusal):
@@ -81,6 +82,6 @@ def _no_data(work: Work, name: str, message: str, fault: Finding | None = None) 
         where=f"{source}: {fault.where}" if fault and fault.where else source,
         expected=fault.expected if fault else "data that can be compared",
         found=fault.found if fault else "none",
-        message=f"{run.script} was run here. {message}",
+        message=f"{run.script} was run here. {message}{not_taken_along(run)}",
         usual_causes=causes.NO_DATA,
     )

@@ -1,7 +1,8 @@
 """The tasks of lab 05, by the id that lab.toml gives them.
 
 Each yields a finding for each fault and a plain string for what is worth knowing; one that yields no finding has
-passed. A Refusal (a file that cannot be read) ends it with that finding.
+passed. A Refusal (a file that cannot be read) ends it with that finding. Three also say what became of the claims
+they looked into.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from checker.gate import Refusal
 from checker.lab05 import causes, stored
 from checker.lab05.catches import test_catches
 from checker.lab05.claims import replayed
+from checker.lab05.ledger import of_the_manifest, of_the_results, of_the_test, with_claims
 from checker.lab05.reading import KERNELS, NO_KERNEL, open_todo, read_kernels
 from checker.lab05.schemas import Results
 from checker.lab05.work import RESULTS, Work
-from checker.report import Finding
+from checker.report import Claim, Finding
 from checker.texts import texts
 
 Item = Finding | str
@@ -135,13 +137,13 @@ def _registration(op: str, where: str, expected: str, found: str, message: str) 
     )
 
 
-TASKS: dict[str, Callable[[Work], Iterator[Item]]] = {
-    "manifest": stored.manifest,
-    "results": stored.results,
+TASKS: dict[str, Callable[[Work], Iterator[Item | Claim]]] = {
+    "manifest": with_claims(stored.manifest, of_the_manifest),
+    "results": with_claims(stored.results, of_the_results),
     "matmul": partial(one_op, "matmul"),
     "log-softmax": partial(one_op, "log_softmax"),
     "mean": partial(one_op, "mean"),
     "registered": registered,
-    "test-catches": test_catches,
+    "test-catches": with_claims(test_catches, of_the_test),
     "writing": writing,
 }

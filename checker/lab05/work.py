@@ -53,7 +53,7 @@ class Work:
         self.folder, self.lab, self.wanted, self.options = folder, lab, wanted, options
         self.hidden_seed = secrets.randbelow(2**31) if options.hidden_seed is None else options.hidden_seed
         self.timeout = options.timeout or TIMEOUT  # seconds one run of a script may take
-        self._runs = Runs(folder, lab)
+        self._runs = Runs(folder, lab, options.tier)
         self._stored: str | None = None  # why stored bytes are not compared; "": they are
         self._recomputed: list[str] = []
 
@@ -216,6 +216,7 @@ class Work:
 
     def environment(self) -> dict[str, str]:
         found = {"courselib": courselib.__version__, "numpy": version("numpy"), "triton": version("triton")}
+        found |= self._runs.sandbox
         if "torch" in sys.modules:
             found["torch"] = version("torch")
         return found

@@ -47,11 +47,13 @@ class Memory:
     def __init__(self, folder: Path) -> None:
         self.folder, self.runs, self.numbers = folder, {}, itertools.count()  # two threads ask for runs
 
-    def key(self, copy: Path, script: str, arguments: list[str]) -> str:
-        """All that a run depends on: the Python files beside the script, and the contents of its arguments."""
+    def key(self, copy: Path, script: str, arguments: list[str], library: Path | None = None) -> str:
+        """All that a run depends on: the Python files beside the script, the contents of its arguments, and the library
+        it imports, if that is another than ours."""
         parts = [script]
         parts += [p.read_text() for p in sorted((copy / script).parent.rglob("*.py"))]
         parts += [Path(a).read_text() if a.endswith(".json") else a for a in arguments]
+        parts += [p.read_text() for p in sorted(library.rglob("*.py"))] if library else []
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def keep(self, key: str, run: replay.Run) -> None:
@@ -82,13 +84,13 @@ def check(memory, monkeypatch, capsys):
     """
     run_script = replay.run_script
 
-    def remembered(copy, script, out, arguments, home, timeout):
-        key = memory.key(copy, script, arguments)
+    def remembered(copy, script, out, arguments, home, timeout, *, library=None, **shut_in):
+        key = memory.key(copy, script, arguments, library)
         if key in memory.runs:
             run = memory.runs[key]
             shutil.copytree(run.out, out, symlinks=True, dirs_exist_ok=True)
             return replace(run, out=out)
-        run = run_script(copy, script, out, arguments, home, timeout)
+        run = run_script(copy, script, out, arguments, home, timeout, library=library, **shut_in)
         memory.keep(key, run)
         return run
 

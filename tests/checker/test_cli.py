@@ -8,12 +8,16 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import click
 import pytest
 
 from checker import check as checking
-from checker import cli, store
-from checker.report import Report
+from checker import cli, command, store, views
+from checker.report import NOT_ASKED, Report
+from checker.sandbox import TIERS, SandboxError
+from checker.spec import load_lab
 
 ROOT = Path(__file__).parents[2]
 CORRECTNESS, WORKED = "22-cache-correctness", "22-yesterday-worked"
@@ -90,8 +94,14 @@ assert "torch" not in sys.modules
         (["labs/99"], "labs/99 is not a lab: it has no lab.toml"),
         (["labs/02", "--only", "everything"], "lab 02 has no task 'everything'; its tasks are manifest, results"),
         (["labs/02", "--submission", "nowhere"], "there is no folder nowhere"),
-        (["labs/02", "--format", "html"], "'html' is not one of"),
+        (["labs/02", "--format", "pdf"], "'pdf' is not one of"),
+        (["labs/02", "--sandbox", "paper"], "'paper' is not one of"),
         (["labs/02", "--hint", "--format", "json"], "--hint is for a person"),
+        (["labs/02", "--hint", "--watch"], "--hint is for a person"),
+        (["labs/02", "--output", "report.txt"], "--output needs a --format"),
+        (["labs/02", "--format", "html", "--output", "nowhere/page.html"], "there is no folder for it"),
+        (["labs/02", "--format", "html", "--output", "labs"], "it is a folder"),
+        (["labs/02", "--format", "html", "--submission", "labs/02", "--output", "labs/02/page.html"], "is only read"),
         (["labs/02", "--nope"], "No such option '--nope'"),
         (["labs/02", "labs/03"], "unexpected extra argument"),
         (["labs/02", "--timeout", "0"], "0"),
@@ -126,7 +136,7 @@ def test_the_list_says_how_far_each_lab_is(run, submission, tmp_path, monkeypatc
     assert listed().endswith(": not started")
     submission.rename(lab / "experiments")
     assert listed().endswith(": started, not checked yet")
-    report = checking.not_started(store_lab(lab), lab / "experiments", [])
+    report = checking.not_started(load_lab(lab), lab / "experiments", [])
     fingerprint = checking.Folder(lab / "experiments").fingerprint()
     report = report.model_copy(
         update={
@@ -138,10 +148,6 @@ def test_the_list_says_how_far_each_lab_is(run, submission, tmp_path, monkeypatc
     assert listed().endswith(": not passed, 0 of 100 points")
     (lab / "experiments" / "new.txt").touch()
     assert listed().endswith(": not passed, 0 of 100 points when last checked; changed since")
-
-
-def store_lab(lab):
-    return cli.load_lab(lab)
 
 
 def test_without_labs_the_list_says_where_to_be(run, tmp_path, monkeypatch, capsys):
@@ -170,9 +176,8 @@ def test_a_narrowed_check_leaves_the_whole_report_alone(check, submission):
 
 def test_only_runs_what_was_asked_for_and_what_it_requires(check, submission):
     _, report = check(submission, "--only", "property")
-    status = {t.id: t.status for t in report.tasks}
-    assert {id for id, s in status.items() if s == "passed"} == {"results", "property"}
-    assert {id for id, s in status.items() if s == "not run"} == {"manifest", "extended", "slots", "dump", "writing"}
+    assert {t.id for t in report.tasks if t.status == "passed"} == {"results", "property"}
+    assert {t.because for t in report.tasks if t.id not in ("results", "property")} == {NOT_ASKED}
 
 
 def test_a_task_is_not_run_because_of_the_one_it_requires(check, submission):
@@ -218,7 +223,7 @@ def test_a_fault_of_the_checker_s_own_is_short_and_says_so(run, submission, monk
     def broken(*arguments):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(cli, "check", broken)
+    monkeypatch.setattr(command, "check", broken)
     code, out, err = run("labs/02", "--submission", submission)
     assert (code, out) == (5, "")
     assert "This says nothing about your work" in err
@@ -293,9 +298,104 @@ def test_a_command_that_is_printed_can_be_typed(run, submission, tmp_path):
     for more in ([], ["--hint"]):
         code, out, _ = run("labs/02", "--submission", odd, "--only", "writing", *more)
         assert code == 1
-        (line,) = [line for line in out.splitlines() if "python -m checker" in line]
-        typed = shlex.split(line[line.index("python") :])
-        assert typed == ["python", "-m", "checker", "labs/02", "--submission", str(odd), *typed[-3:]]
+        lines = [line for line in out.splitlines() if "python -m checker" in line]
+        assert lines
+        for line in lines:
+            typed = shlex.split(line[line.index("python") :])
+            assert typed[:6] == ["python", "-m", "checker", "labs/02", "--submission", str(odd)]
+            assert typed[6:] in (["--only", "writing", "--hint"], ["--format", "html"])
+
+
+# ---- other ways to show it, and other commands --------------------------------------------------------------------
+
+
+def test_a_page_is_kept_where_a_person_finds_it(run, submission, monkeypatch):
+    (submission / WORKED / "report.md").write_text("short")
+    before = set(contents(submission))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    code, out, _ = run("labs/02", "--submission", submission, "--only", "writing", "--format", "html")
+    assert code == 1
+    page = submission / ".checker" / "report.html"
+    assert out == f"Verdict: not passed, 0 of 100 points. The whole report, as html: {page}\n"
+    assert page.read_text().startswith("<!doctype html>")
+    assert set(contents(submission)) - before == {".checker/report.html"}
+
+
+def test_a_page_for_a_pipe_goes_into_the_pipe(run, submission):
+    _, out, _ = run("labs/02", "--submission", submission, "--only", "writing", "--format", "html")
+    assert out.startswith("<!doctype html>")
+    assert not (submission / ".checker").exists()
+
+
+def test_a_page_of_nothing_is_still_two_lines(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    (tmp_path / "empty").mkdir()
+    code, out, _ = run("labs/02", "--submission", tmp_path / "empty", "--format", "html")
+    assert (code, len(out.splitlines())) == (1, 2)
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+@pytest.mark.parametrize("format_", views.FORMATS)
+def test_output_is_the_report_and_nothing_else(run, submission, tmp_path, format_):
+    out = tmp_path / "report"
+    asked = ["labs/02", "--submission", submission, "--only", "writing", "--format", format_]
+    code, printed, err = run(*asked, "--output", out)
+    assert (code, err) == (0, "")
+    assert printed == f"Verdict: passed, 10 of 100 points. The whole report, as {format_}: {out}\n"
+    start = {"json": "{", "html": "<!doctype html>", "junit": "<?xml", "gradescope": "{"}[format_]
+    assert out.read_text().startswith(start)
+
+
+def test_output_that_cannot_be_written_is_one_line(run, submission, monkeypatch, tmp_path):
+    def full(self, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    asked = ["labs/02", "--submission", submission, "--only", "writing", "--format", "json"]
+    code, out, err = run(*asked, "--output", tmp_path / "report")
+    assert (code, out) == (2, "")
+    assert err == "checker: the report could not be written: No space left on device. Say where with --output FILE.\n"
+
+
+@pytest.mark.parametrize("tier", [None, *TIERS])
+def test_the_tier_that_was_asked_for_is_the_tier(run, submission, monkeypatch, tier):
+    def refuse(lab, submission, only, options):
+        assert options.tier == tier
+        raise SandboxError("it cannot be had here.")
+
+    monkeypatch.setattr(command, "check", refuse)
+    asked = ["--sandbox", tier] if tier else []
+    assert run("labs/02", "--submission", submission, *asked) == (2, "", "checker: it cannot be had here.\n")
+
+
+def test_the_help_names_every_command(run):
+    _, out, _ = run("--help")
+    commands = re.search(r"Commands:\n((?: +\w+ .+\n)+)", out).group(1)
+    assert re.findall(r"^ +(\w+)", commands, re.MULTILINE) == list(cli.COMMANDS)
+
+
+def test_a_command_is_imported_only_when_asked_for(run, monkeypatch):
+    asked = []
+
+    @click.command()
+    @click.argument("rest", nargs=-1)
+    @click.option("--fail", is_flag=True)
+    def pretend(rest, fail):
+        asked.append(rest)
+        if fail:
+            raise click.UsageError("it was told to.")
+        return 4
+
+    def module(name):
+        assert name == "checker.pretend"
+        return SimpleNamespace(command=pretend)
+
+    monkeypatch.setattr(cli, "COMMANDS", {"pretend": "checker.pretend", "broken": "checker.nowhere"})
+    monkeypatch.setattr(cli, "import_module", module)
+    assert run("pretend", "labs/02", "x") == (4, "", "")
+    assert asked == [("labs/02", "x")]
+    assert run("pretend", "--fail") == (2, "", "checker: it was told to.\n")
+    assert "python -m checker pretend [OPTIONS]" in run("pretend", "--help")[1]
 
 
 # ---- hints -------------------------------------------------------------------------------------------------------
@@ -304,7 +404,7 @@ def test_a_command_that_is_printed_can_be_typed(run, submission, tmp_path):
 def test_hints_come_one_at_a_time_and_are_remembered(run, submission):
     (submission / WORKED / "report.md").write_text("short")
     hint = ["labs/02", "--submission", submission, "--only", "writing", "--hint"]
-    hints = cli.load_lab(ROOT / "labs/02").task("writing").hints
+    hints = load_lab(ROOT / "labs/02").task("writing").hints
     for number in (1, 2, 3, 3):
         code, out, _ = run(*hint)
         assert code == 1
@@ -319,8 +419,8 @@ def test_a_hint_uses_the_last_report_while_nothing_has_changed(run, check, submi
         (submission / CORRECTNESS / name).unlink()
     check(submission)
     asked = []
-    real = cli.check
-    monkeypatch.setattr(cli, "check", lambda *a: asked.append(1) or real(*a))
+    real = command.check
+    monkeypatch.setattr(command, "check", lambda *a: asked.append(1) or real(*a))
     _, out, _ = run("labs/02", "--submission", submission, "--hint")
     assert out.startswith("manifest: ")
     assert asked == []
@@ -382,8 +482,8 @@ def test_a_forged_report_vouches_for_nothing(run, check, submission, monkeypatch
     check(submission)
     forge_report(submission, change)
     asked = []
-    real = cli.check
-    monkeypatch.setattr(cli, "check", lambda *a: asked.append(1) or real(*a))
+    real = command.check
+    monkeypatch.setattr(command, "check", lambda *a: asked.append(1) or real(*a))
     code, out, _ = run("labs/02", "--submission", submission, "--hint")
     assert code == 1
     assert out.startswith("manifest: ")

@@ -3,14 +3,17 @@
 import json
 import os
 import signal
+import subprocess
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from checker import cli, replay
-from checker.replay import TAIL, run_script
+from checker.replay import run_script
+from checker.sandbox.running import TAIL
 
 SCRIPT = "folder/script.py"
 
@@ -28,21 +31,11 @@ def run(tmp_path):
     return run
 
 
-def is_alive(pid):
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
-        return not Path("/proc/self").exists()
-    return state != "Z"
-
-
-def wait_until_gone(pid):
+def wait_until_gone(word):
+    """No process is left that has ``word`` in its command line."""
     for _ in range(100):
-        if not is_alive(pid):
+        processes = subprocess.run(["ps", "-axww", "-o", "command="], capture_output=True, text=True, check=True)
+        if word not in processes.stdout:
             return True
         time.sleep(0.1)
     return False
@@ -83,29 +76,42 @@ def test_a_script_that_does_not_end_is_stopped_with_what_it_started(run):
     text = """
 import signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-print(child.pid, flush=True)
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", *sys.argv])
+print("started", flush=True)
 time.sleep(600)
 """
     result = run(text, timeout=2.0)
     assert (result.outcome, result.exit_code) == ("timed out", None)
-    assert wait_until_gone(int(result.output_tail))
+    assert result.output_tail == "started\n"
+    assert wait_until_gone(str(result.out))
 
 
 def test_what_it_leaves_running_is_stopped_too(run):
     text = """
 import subprocess, sys
-print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).pid)
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", *sys.argv])
 """
     result = run(text)
     assert result.outcome == "finished"
     assert result.seconds < 20
-    assert wait_until_gone(int(result.output_tail))
+    assert wait_until_gone(str(result.out))
 
 
 def test_a_missing_script_is_said_to_be(tmp_path):
     result = run_script(tmp_path, SCRIPT, tmp_path / "out", [], tmp_path, 1.0)
     assert (result.outcome, result.exit_code) == ("missing", None)
+
+
+@pytest.mark.parametrize("outcome", ["timed out", "out of memory", "too many processes", "no data"])
+def test_whatever_cut_a_run_short_is_told(tmp_path, outcome):
+    cut_short = replay.Run(SCRIPT, [], tmp_path, outcome, None, 1.0, "")
+    assert replay.no_end(cut_short, 1.0).startswith("It ")
+    assert replay.no_end(replace(cut_short, outcome="finished"), 1.0) is None
+
+
+def test_what_was_not_taken_along_is_told(run):
+    result = run("import os, sys; os.makedirs(sys.argv[2] + '/a' * 12)")
+    assert replay.not_taken_along(result).endswith(f"not taken along: {'a/' * 8}a: too deep.")
 
 
 def test_after_an_interrupt_no_script_starts(run, tmp_path, monkeypatch):

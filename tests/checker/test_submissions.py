@@ -90,6 +90,10 @@ def test_the_reference_passes(check, reference):
     assert dump.outcome == "finished"
     (note,) = [n for t in report.tasks for n in t.notes]
     assert "on stock ops" in note
+    claims = [(claim.standing, claim.file) for t in report.tasks for claim in t.claims]
+    verified = [RESULTS, MANIFEST, RESULTS, RESULTS, SLOTS, DUMP_MANIFEST]  # counts, divergences, bytes, slots
+    assert [file for standing, file in claims if standing == "verified"] == verified
+    assert [file for standing, file in claims if standing != "verified"] == [RESULTS]  # the stock run
 
 
 OLDER = {
@@ -226,6 +230,8 @@ def test_a_claim_that_nothing_bears_out(check, submission, change, task, where, 
     assert found[where].file == RESULTS
     assert expected in (None, found[where].expected)
     assert found[where].expected != found[where].found
+    claims = [claim for t in report.tasks if t.id == task for claim in t.claims]
+    assert RESULTS in [claim.file for claim in claims if claim.standing == "contradicted"]
 
 
 def test_a_fixed_run_copied_over_the_stock_one(check, submission):
@@ -486,6 +492,9 @@ def test_a_difference_in_the_slots_is_named_to_the_word(check, submission):
     assert found[0].where == "v_cached against v_full: layer 1, head 0, slot 1, dim 5"
     a, b = found[0].expected.split()[0], found[0].found.split()[0]
     assert int(a, 16) ^ int(b, 16) == 1
+    rows = found[0].rows
+    assert (rows.name, rows.labels) == ("v_cached against v_full: layer 1, head 0, slot 1", ("recomputed", "cached"))
+    assert [i for i, pair in enumerate(zip(*rows.words, strict=True)) if pair[0] != pair[1]] == [5]
     assert "1 ULP apart" in found[0].found
 
 

@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from checker import terminal
-from checker.report import Count, Environment, Evidence, Finding, Replay, Report, Score, Submission, TaskResult
+from checker.report import Claim, Count, Environment, Evidence, Finding, Replay, Report, Score, Submission, TaskResult
 
 COMMAND = "python -m checker labs/02"
 GOOD, BAD = "ab" * 32, "cd" * 32
@@ -26,10 +26,18 @@ def finding(**fields):
     )
 
 
-def report(findings, **evidence):
+def report(findings, points=0, claims=(), sandbox=None, **evidence):
     tasks = [
         TaskResult(id="manifest", title="Both manifests", status="passed", points=40, possible=40, notes=["a note"]),
-        TaskResult(id="property", title="A title " * 12, status="failed", points=0, possible=40, findings=findings),
+        TaskResult(
+            id="property",
+            title="A title " * 12,
+            status="failed",
+            points=points,
+            possible=40,
+            findings=findings,
+            claims=list(claims),
+        ),
         TaskResult(
             id="extended", title="More", status="not run", because="property has not passed", points=0, possible=20
         ),
@@ -42,10 +50,10 @@ def report(findings, **evidence):
         submission=Submission(path="labs/02/experiments"),
         started="2025-01-01T00:00:00+00:00",
         verdict="integrity" if integrity else "not passed",
-        score=Score(points=40, possible=100),
+        score=Score(points=40 + points, possible=100),
         tasks=tasks,
         evidence=Evidence(**evidence),
-        environment=Environment(checker="0", python="3", platform="any"),
+        environment=Environment(checker="0", python="3", platform="any", sandbox=sandbox),
     )
 
 
@@ -78,10 +86,53 @@ def test_a_long_value_is_folded_and_not_cut():
     assert value in "".join(line.strip() for line in text.splitlines())
 
 
+def test_a_value_that_would_fill_the_screen_is_whole_elsewhere():
+    text = drawn(report([finding(found="x" * 5000)]))
+    assert "(5000 characters; --format html shows them all)" in " ".join(text.split())
+    assert len(text.splitlines()) < 50
+    assert f"The same as a page: {COMMAND} --format html" in text
+
+
+def test_a_narrow_terminal_reads_too():
+    text = drawn(report([finding()]), width=40)
+    copied = (COMMAND, "report.json")  # these lines are never broken
+    assert all(len(line.rstrip()) <= 40 or any(c in line for c in copied) for line in text.splitlines())
+    assert "property: FAILED, 0 of 40" in text
+    assert "not run: property has not passed" in text
+
+
+def test_a_part_of_the_points_reads_as_a_part():
+    text = drawn(report([finding()], points=12))
+    assert "in part" in text
+    assert "FAILED" not in text
+    assert "12 of 40" in text
+
+
+def test_claims_are_counted_and_those_that_do_not_hold_are_named():
+    claims = [
+        Claim(text="holds", file="a.json", standing="verified"),
+        Claim(text="made in May", file="a.json", standing="not checkable here", because="a date leaves no trace"),
+        Claim(text="50 of 50\x1b[2J", file="a.json", standing="contradicted"),
+    ]
+    text = drawn(report([finding()], claims=claims))
+    assert "1 of 3 claims verified here." in text
+    assert "contradicted: 50 of 50\\x1b[2J" in text
+    assert "not checkable here: made in May (a date leaves no trace)" in " ".join(text.split())
+    assert text.index("contradicted") < text.index("not checkable")
+    assert "of itself" not in drawn(report([finding()]))
+
+
+def test_every_report_says_how_far_the_scripts_were_shut_in():
+    assert "Sandbox: none was needed, since no script was run." in drawn(report([finding()]))
+    text = " ".join(drawn(report([finding()], sandbox="rlimits")).split())
+    assert "Sandbox: rlimits, the weakest of the three tiers." in text
+    assert "What it does not stop: writing outside its scratch folder; reading" in text
+
+
 def test_an_accusation_is_never_among_the_findings_left_out():
     text = drawn(report([finding(where=f"cases[{i}]") for i in range(20)] + [finding(kind="integrity", where="last")]))
     assert "[integrity]" in text
-    assert "and 18 more of this task, in report.json" in text
+    assert "and 18 more of this task; --format html shows them all" in text
 
 
 def test_their_words_are_neither_markup_nor_commands():

@@ -125,11 +125,11 @@ def run(ops: str, prompts: list[dict]) -> dict:
 
 
 def run_extended(prompts: list[dict]) -> dict | None:
-    """256 new tokens; four sequences at once; five tokens prefilled onto a warm cache. On fixed-order operations."""
+    """256 new tokens; four sequences at once; five tokens onto a warm cache. On fixed-order operations."""
     # TODO 6: {"long": one case, "batch": four cases, "warm": one case}, when the 50 prompts pass. The brief says with
     # which prompts and seeds. For a batch, give generate lists of prompts and seeds and compare row by row (compare
-    # takes row=); for the warm start, run the model on all but the last 5 ids with a KVCache.for_model(...), then
-    # generate from those 5 with cache=that_cache.
+    # takes row=). For the warm start, use a KVCache.for_model(...) as the brief says: another prompt, reset, the whole
+    # prompt, truncate; then generate from its last 5 ids with cache=that_cache.
     return None
 
 
@@ -196,7 +196,7 @@ def main() -> int:
         "prompt_seed": PROMPT_SEED if args.prompts is None else None,
         "max_new_tokens": MAX_NEW_TOKENS,
         "runs": {ops: run(ops, prompts) for ops in args.ops.split(",")},
-        "extended": None if args.no_extended else run_extended(prompts),
+        "extended": None if args.no_extended else run_extended(lab_prompts()),
     }
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

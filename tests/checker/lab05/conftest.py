@@ -66,12 +66,12 @@ def check(memory, monkeypatch, capsys):
     folder, runs = memory
     run_script = replay.run_script
 
-    def remembered(copy, script, out, arguments, home, timeout):
+    def remembered(copy, script, out, arguments, home, timeout, **shut_in):
         parts = [script, *(p.read_text() for p in sorted(copy.rglob("*.py")))]
         parts += [Path(a).read_text() if a.startswith("/") else a for a in arguments]
         key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
         if key not in runs:
-            run = run_script(copy, script, out, arguments, home, timeout)
+            run = run_script(copy, script, out, arguments, home, timeout, **shut_in)
             kept = Path(shutil.copytree(run.out, folder / key))
             runs[key] = replace(run, out=kept)
         else:
