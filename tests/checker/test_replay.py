@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 
 from checker import cli, replay
+from checker.gate import Folder
 from checker.replay import run_script
+from checker.runs import Runs
 from checker.sandbox.running import TAIL
+from checker.spec import load_lab
 
 SCRIPT = "folder/script.py"
 
@@ -136,3 +139,23 @@ def test_an_interrupt_that_a_library_swallows_still_ends_the_check(monkeypatch, 
     assert cli.main(["labs/02"]) == 130
     assert capsys.readouterr().err == "checker: interrupted\n"
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_the_kernels_that_were_built_here_are_given_along(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSELIB_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache" / "courselib").mkdir(parents=True)
+    (tmp_path / "cache" / "courselib" / "built.so").write_bytes(b"machine code")
+    (tmp_path / "submission").mkdir()
+    (tmp_path / "submission" / "script.py").write_text(
+        "import pathlib, sys\n"
+        "[kept] = (pathlib.Path.home() / '.cache' / 'courselib').iterdir()\n"
+        "kept.write_bytes(kept.read_bytes() + b' of its own')\n"
+        "pathlib.Path(sys.argv[2], 'seen').write_bytes(kept.read_bytes())\n"
+    )
+    runs = Runs(Folder(tmp_path / "submission"), load_lab(Path("labs/02")))
+    try:
+        runs.start("one", "script.py", lambda copy, home: [], 20.0)
+        assert (runs.finished("one").out / "seen").read_bytes() == b"machine code of its own"
+    finally:
+        runs.close()
+    assert (tmp_path / "cache" / "courselib" / "built.so").read_bytes() == b"machine code"

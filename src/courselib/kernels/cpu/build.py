@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from courselib.environment import cache_folder
+
 SOURCE = Path(__file__).with_name("fixed_order.c")
 # -ffp-contract=off is the promise: a*b + c is two roundings on every machine. -march=native only widens the lanes.
 FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-Wno-psabi", "-fPIC", "-shared"]
@@ -89,10 +91,9 @@ def _cpu() -> str:
 
 
 def _cache_dir() -> Path:
-    """$COURSELIB_CACHE, else the user's cache folder; a private temporary one where neither can be written."""
+    """`cache_folder`, or a private temporary one where that cannot be written."""
     try:
-        base = os.environ.get("COURSELIB_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        folder = Path(base) / "courselib"
+        folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
             return folder
