@@ -550,10 +550,9 @@ if model:
         print(f"{line:32}{ratios['CUDA graph']:11.3f}{ratios['eager']:10.2f}")
 
 # %% [markdown]
-# Inference servers usually capture their decode steps in CUDA graphs, and there the mode is free to within a few per
-# cent, on either side. What the prefill still costs is attention, whose kernel is slower here than cuDNN's. In a
-# notebook or a plain loop, where Python launches each small kernel, decoding takes nearly twice the time. There the
-# mode is not free.
+# Inference servers usually capture their decode steps in CUDA graphs, and there the mode costs nothing: most steps are
+# the faster for it. In a notebook or a plain loop, where Python launches each small kernel, decoding takes nearly twice
+# the time. There the mode is not free.
 #
 # ## Try it
 #

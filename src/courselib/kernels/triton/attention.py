@@ -7,7 +7,8 @@ Milakov and Gimelshein), arranged so that nothing around a row can move its bits
   GPU idle: that is a matter for kernels made for decode.
 * A block that a row does not see is an exact no-op for it (weights 0, rescaling by exactly 1): skipped or walked is the
   same. So a tile may hold any rows: the G = H / H_kv query heads of a K/V head are packed side by side, and BLOCK_M,
-  warps and stages follow the number of rows.
+  warps and stages follow the number of rows. How a block is fetched, by pointers or by Hopper's copy engine, moves no
+  bit either.
 * What is left to the compiler's layout must not round. The row's max does not; a row sum by tl.sum would. So the sum is
   taken as one more output of the second dot, P @ ones, whose order over slots is the order of P @ V.
 """
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,6 +27,9 @@ from .attention_kernel import launch
 from .masks import spans_of
 from .rows import on
 from .runtime import INTERPRETED, cdiv, check_device, next_power_of_2
+
+if not INTERPRETED:
+    from triton.tools.tensor_descriptor import TensorDescriptor
 
 MAX_HEAD_SIZE = 256
 _L2 = 24 << 20  # bytes of K and V that programs running together may use: about half of an H100's L2 cache
@@ -101,11 +105,12 @@ def attention(
         sizes = (T, S, H, H // H_kv, pack, tiles, heads, together, int(causal))
         strides = (*q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *mask_strides, *span_strides, *out.stride()[:3])
         blocks = (tile.block_m, block_n, max(16, next_power_of_2(d_h)), max(16, next_power_of_2(d_v)))
-        masked, additive = mask is not None, mask is not None and mask.is_floating_point()
+        by_tma = (_descriptor(k, block_n), _descriptor(v, block_n))
+        kinds = (mask is not None, mask is not None and mask.is_floating_point(), None not in by_tma)
         launch(
             tiles * heads,
-            (q, k, v, mask, span, out, lse),
-            (*sizes, *strides, scale * math.log2(math.e), hidden, d_h, d_v, *blocks, masked, additive),
+            (q, k, v, *by_tma, mask, span, out, lse),
+            (*sizes, *strides, scale * math.log2(math.e), hidden, d_h, d_v, *blocks, *kinds),
             **_options(tile),
         )
     ran("attention", f"triton {tile.block_m}x{block_n}")
@@ -119,7 +124,7 @@ def block_size(width: int, dtype: torch.dtype, device: torch.device) -> int:
         return 16  # small, so that small tests have several blocks
     if not _tensor_cores(dtype, device):
         return 32 if width <= 128 else 16
-    return (128 if width <= 128 else 64) if _roomy(device) else (64 if width <= 128 else 32)
+    return 64 if width <= 128 or _roomy(device) else 32
 
 
 @cache
@@ -128,7 +133,8 @@ def tiles(width: int, dtype: torch.dtype, device: torch.device) -> tuple[Tile, .
     if INTERPRETED or not _tensor_cores(dtype, device):
         return Tile(16, 4, 1), Tile(32, 8, 1)
     if _roomy(device):
-        return Tile(16, 4, 2), Tile(64, 8, 2), Tile(128, 8, 2)
+        # Of the second, two programs fit on a multiprocessor: one takes exponentials while the other multiplies.
+        return (Tile(16, 4, 3), Tile(64, 4, 3)) if width <= 128 else (Tile(16, 4, 2), Tile(64, 8, 2), Tile(128, 8, 2))
     return (Tile(16, 4, 2), Tile(64, 4, 2)) if width <= 128 else (Tile(16, 4, 1), Tile(32, 4, 1))
 
 
@@ -136,6 +142,17 @@ def choose_tile(rows: int, width: int, dtype: torch.dtype, device: torch.device)
     """The smallest tile that holds all the rows that share a K/V head, or else the largest there is."""
     available = tiles(width, dtype, device)
     return next((tile for tile in available if rows <= tile.block_m), available[-1])
+
+
+def _descriptor(x: Tensor, block_n: int) -> Any:
+    """x (B, H_kv, S, d) for Hopper's copy engine, which fetches blocks of slots; None where it cannot."""
+    if INTERPRETED or x.element_size() != 2 or not _roomy(x.device) or x.data_ptr() % 16 or not x.numel():
+        return None
+    strides = [stride if n > 1 else 8 for n, stride in zip(x.shape, x.stride(), strict=True)]
+    if any(stride % 8 or stride <= 0 for stride in strides[:3]):
+        return None
+    block = [1, 1, block_n, max(16, next_power_of_2(x.shape[3]))]
+    return TensorDescriptor(x, list(x.shape), [*strides[:3], 1], block)
 
 
 def _tensor_cores(dtype: torch.dtype, device: torch.device) -> bool:

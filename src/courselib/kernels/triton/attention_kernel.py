@@ -14,13 +14,13 @@ from .runtime import tl, triton
     ]
 )
 def _attention_kernel(
-    q, k, v, mask, spans, out, lse,
+    q, k, v, k_tiles, v_tiles, mask, spans, out, lse,
     T, S, H, G, pack, n_tiles, n_heads, together, causal,
     q_b, q_h, q_t, k_b, k_h, k_s, v_b, v_h, v_s, m_b, m_h, m_t, m_s, span_b, span_h, span_t, o_b, o_h, o_t,
     scale, hidden,  # scale is times log2(e): all exponentials are powers of two
     D_H: tl.constexpr, D_V: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_V: tl.constexpr,
-    MASKED: tl.constexpr, ADDITIVE: tl.constexpr,
+    MASKED: tl.constexpr, ADDITIVE: tl.constexpr, TMA: tl.constexpr,
 ):  # fmt: skip
     # Which rows: `together` heads at a time, whose K and V stay in L2 cache; of these the last tiles first, which under
     # a causal mask are the longest.
@@ -30,7 +30,8 @@ def _attention_kernel(
     rest = pid % (together * n_tiles)
     tile = n_tiles - 1 - rest // wide
     head = head_0 + rest % wide
-    b = (head // (H // pack)).to(tl.int64)
+    kv_b, kv_h = head // (H // pack), head % (H // pack) * pack // G  # whose K and V
+    b = kv_b.to(tl.int64)
     head = (head % (H // pack)).to(tl.int64)  # counts packs of query heads
     row = tile * BLOCK_M + tl.arange(0, BLOCK_M)
     real = row < T * pack
@@ -65,8 +66,8 @@ def _attention_kernel(
     whole = tl.maximum(tl.min(tl.where(real, high, S), 0) - start, 0) // BLOCK_N * BLOCK_N
     whole = tl.where(tl.max(tl.where(real, low, 0), 0) <= start, start + whole, start)
 
-    k += b * k_b + head * pack // G * k_h
-    v += b * v_b + head * pack // G * v_h
+    k += b * k_b + kv_h.to(tl.int64) * k_h
+    v += b * v_b + kv_h.to(tl.int64) * v_h
     d_h = tl.arange(0, BLOCK_H)
     d_v = tl.arange(0, BLOCK_V)
     query = q + b * q_b + h * q_h + t * q_t
@@ -76,14 +77,14 @@ def _attention_kernel(
     peak = tl.full((BLOCK_M,), float("-inf"), tl.float32)
     if ask == 0:  # first the blocks that need no look at who sees what, then those that do
         acc, total, peak = _walk(
-            acc, total, peak, query, k, v, k_s, v_s, mask_row, m_s, scale, hidden,
+            acc, total, peak, query, k, v, k_tiles, v_tiles, kv_b, kv_h, k_s, v_s, mask_row, m_s, scale, hidden,
             start, whole, tile_low, tile_high, low, high,
-            D_H, D_V, BLOCK_N, BLOCK_H, BLOCK_V, False, False, False, False,
+            D_H, D_V, BLOCK_N, BLOCK_H, BLOCK_V, False, False, False, False, TMA,
         )  # fmt: skip
         acc, total, peak = _walk(
-            acc, total, peak, query, k, v, k_s, v_s, mask_row, m_s, scale, hidden,
+            acc, total, peak, query, k, v, k_tiles, v_tiles, kv_b, kv_h, k_s, v_s, mask_row, m_s, scale, hidden,
             whole, tile_high, tile_low, tile_high, low, high,
-            D_H, D_V, BLOCK_N, BLOCK_H, BLOCK_V, True, False, False, False,
+            D_H, D_V, BLOCK_N, BLOCK_H, BLOCK_V, True, False, False, False, False,
         )  # fmt: skip
     # NaN or infinity in a slot that a row does not see has poisoned the row's 0 * V: again then, with care.
     if ask | _any_strange(acc):
@@ -91,9 +92,9 @@ def _attention_kernel(
         total = tl.zeros((BLOCK_M, 8), tl.float32)
         peak = tl.full((BLOCK_M,), float("-inf"), tl.float32)
         acc, total, peak = _walk(
-            acc, total, peak, query, k, v, k_s, v_s, mask_row, m_s, scale, hidden,
+            acc, total, peak, query, k, v, k_tiles, v_tiles, kv_b, kv_h, k_s, v_s, mask_row, m_s, scale, hidden,
             start, tile_high, tile_low, tile_high, low, high,
-            D_H, D_V, BLOCK_N, BLOCK_H, BLOCK_V, True, MASKED, ADDITIVE, True,
+            D_H, D_V, BLOCK_N, BLOCK_H, BLOCK_V, True, MASKED, ADDITIVE, True, False,
         )  # fmt: skip
 
     l = tl.max(total, 1)  # of equal columns: picks, does not round
@@ -112,10 +113,10 @@ def _attention_kernel(
 
 @triton.jit
 def _walk(
-    acc, total, peak, query, k, v, k_s, v_s, mask_row, m_s, scale, hidden,
+    acc, total, peak, query, k, v, k_tiles, v_tiles, kv_b, kv_h, k_s, v_s, mask_row, m_s, scale, hidden,
     start, stop, tile_low, tile_high, low, high,
     D_H: tl.constexpr, D_V: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_V: tl.constexpr,
-    PARTLY: tl.constexpr, MASKED: tl.constexpr, ADDITIVE: tl.constexpr, CAREFUL: tl.constexpr,
+    PARTLY: tl.constexpr, MASKED: tl.constexpr, ADDITIVE: tl.constexpr, CAREFUL: tl.constexpr, TMA: tl.constexpr,
 ):  # fmt: skip
     """The blocks at start <= slot < stop, ascending. PARTLY: some slots are hidden from some rows. What a row sees goes
     through the same operations with it or without."""
@@ -127,12 +128,15 @@ def _walk(
     ones = tl.full((BLOCK_N, 8), 1.0, tl.float32).to(query.dtype)
     if MASKED:
         ahead = _look(mask_row, m_s, start + n, low, high)
-    # The careful walk fetches nothing ahead: the fast ones alone should decide how much shared memory a tile needs.
-    for first in tl.range(start, stop, BLOCK_N, num_stages=1 if CAREFUL else None):
+    # The other walks fetch less ahead: the fast one alone should decide how much shared memory a tile needs.
+    for first in tl.range(start, stop, BLOCK_N, num_stages=1 if CAREFUL else 2 if PARTLY else None):
         slot = first + n
         here = tl.cast(first, tl.int64)
         inside = (slot >= tile_low) & (slot < tile_high)
-        keys = _load(k + here * k_s + k_block, inside, d_h, D_H, BLOCK_H, PARTLY)
+        if TMA:
+            keys = tl.reshape(k_tiles.load([kv_b, kv_h, first, 0]), (BLOCK_N, BLOCK_H))
+        else:
+            keys = _load(k + here * k_s + k_block, inside, d_h, D_H, BLOCK_H, PARTLY)
         s = _dot(query, tl.trans(keys), tl.zeros((query.shape[0], BLOCK_N), tl.float32), "ieee")
         if PARTLY:
             visible = (slot[None, :] >= low[:, None]) & (slot[None, :] < high[:, None])
@@ -161,7 +165,10 @@ def _walk(
         p = p.to(query.dtype)
         rescale = tl.exp2(peak - shift)
         peak = new
-        values = _load(v + here * v_s + v_block, inside, d_v, D_V, BLOCK_V, PARTLY)
+        if TMA:
+            values = tl.reshape(v_tiles.load([kv_b, kv_h, first, 0]), (BLOCK_N, BLOCK_V))
+        else:
+            values = _load(v + here * v_s + v_block, inside, d_v, D_V, BLOCK_V, PARTLY)
         total = _dot(p, ones, total * rescale[:, None], "ieee")
         acc *= rescale[:, None]
         if CAREFUL:
