@@ -1,0 +1,228 @@
+"""What all trials share: one reference submission, its answers, runs that are remembered, and a host to break into."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from checker import replay
+from checker.batch.handed_in import opened
+from checker.check import Options, check, refused
+from checker.gate import Refusal
+from checker.report import Report, Tier
+from checker.sandbox import Sandbox, choose
+from checker.selftest.host import PRELUDE, a_host, alive
+from checker.selftest.trial import Attack, Probe, Tried, got
+from checker.spec import Lab, load_lab
+
+ROOT = Path(__file__).parents[2]
+LABS = ROOT / "labs"
+HIDDEN_SEED = 7
+CORRECTNESS, WORKED = "22-cache-correctness", "22-yesterday-worked"
+PROPERTY_TEST, DUMP = f"{CORRECTNESS}/property_test.py", f"{WORKED}/dump.py"
+RESULTS, SLOTS = f"{CORRECTNESS}/results.json", f"{WORKED}/slots.npz"
+TOUCHED = "touched"  # a file of this name beside a submission: code of theirs ran in the checker
+
+
+class Bench:
+    """Made ready once; each trial then gets a place of its own. Used by several threads at a time."""
+
+    def __init__(self, tier: Tier) -> None:
+        self.tier = tier  # in which submissions are checked
+        self._stack = ExitStack()
+        self.scratch = Path(self._stack.enter_context(_temporary()))
+        self.reference = self.scratch / "reference"
+        self.lab: Lab = load_lab(LABS / "02")
+        self.host = self._stack.enter_context(a_host(self.scratch / "host"))
+        self._numbers = itertools.count()
+        self._memory: dict[str, replay.Run] = {}
+        self._locks: dict[str, threading.Lock] = {}
+        self._asking = threading.Lock()
+        self._hidden = cache(self._written_for_the_hidden_prompts)
+        self._run_script = replay.run_script
+        replay.run_script = self._remembered  # the one way in which a script is run
+        self._stack.callback(setattr, replay, "run_script", self._run_script)
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def make_reference(self, wanted: set[str]) -> None:
+        """What labs/02/solution hands in; and meanwhile, what the tasks ``wanted`` will compare with."""
+        running = subprocess.Popen(
+            [sys.executable, str(LABS / "02/solution/run.py"), "--out", str(self.reference)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            cwd=ROOT,
+        )
+        from checker.lab02.warm import warm  # torch
+
+        warm(wanted, Options(hidden_seed=HIDDEN_SEED))
+        _, err = running.communicate()
+        if running.returncode:
+            raise RuntimeError(f"labs/02/solution/run.py failed: {err.decode()[-500:]}")
+
+    def remember_its_runs(self) -> None:
+        """The reference was made by running its scripts, so these need no other run. Stock ops are not asked again."""
+        answers = self.answers()
+        del answers["runs"]["stock"]
+        lab = self.scratch / "lab"
+        lab.mkdir()
+        (lab / "results.json").write_text(json.dumps(answers), encoding="utf-8")
+        self._remember(PROPERTY_TEST, ["--ops", "fixed"], lab)
+        self._remember(DUMP, [], self.reference / WORKED)
+
+    # ---- submissions -------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def place(self) -> Iterator[Path]:
+        """A copy of the reference, to be changed."""
+        folder = self.scratch / f"trial{next(self._numbers)}"
+        shutil.copytree(self.reference, folder / "submission", ignore=shutil.ignore_patterns("__pycache__"))
+        try:
+            yield folder / "submission"
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def check(self, attack: Attack, place: Path, tier: Tier) -> Report:
+        """The report on ``place``; or on the archive that lies there in its stead, as a batch opens it."""
+        options = Options(hidden_seed=HIDDEN_SEED, timeout=attack.timeout, tier=tier)
+        if not place.exists():
+            (archive,) = place.parent.glob("submission.*")
+            unpacked = place.parent / "unpacked"
+            unpacked.mkdir()
+            try:
+                return check(self.lab, opened(archive, self.lab, unpacked), list(attack.only), options)
+            except Refusal as refusal:
+                return refused(self.lab, archive, list(attack.only), refusal.finding)
+        _settle(place, attack.mended)
+        return check(self.lab, place, list(attack.only), options)
+
+    def touches(self, place: Path) -> str:
+        """A line of Python that leaves the mark, should anybody but the sandbox execute it."""
+        return f"open({str(place.parent / TOUCHED)!r}, 'w').close()"
+
+    def was_touched(self, place: Path) -> bool:
+        return (place.parent / TOUCHED).exists()
+
+    def answers(self) -> dict[str, Any]:
+        """results.json of the reference, as a document of one's own."""
+        document: dict[str, Any] = json.loads((self.reference / RESULTS).read_text(encoding="utf-8"))
+        return document
+
+    def hidden_answers(self) -> dict[str, Any]:
+        """What the reference's script writes for the hidden prompts."""
+        with self._asking:
+            return copy.deepcopy(self._hidden())
+
+    def _written_for_the_hidden_prompts(self) -> dict[str, Any]:
+        from checker.lab02.prompts import hidden_prompts
+
+        with self.place() as place:
+            home, out = place.parent / "home", place.parent / "out"
+            home.mkdir()
+            out.mkdir()
+            prompts = home / "hidden.json"
+            prompts.write_text(json.dumps([ask.to_json() for ask in hidden_prompts(HIDDEN_SEED)]))
+            arguments = ["--prompts", str(prompts), "--no-extended"]
+            run = replay.run_script(place, PROPERTY_TEST, out, arguments, home, 600.0, sandbox=choose(self.tier))
+            found: dict[str, Any] = json.loads((run.out / "results.json").read_bytes())
+            return found
+
+    # ---- runs --------------------------------------------------------------------------------------------------------
+
+    def _remembered(
+        self,
+        copy: Path,
+        script: str,
+        out: Path,
+        arguments: list[str],
+        home: Path,
+        timeout: float,
+        *,
+        sandbox: Sandbox | None = None,
+        library: Path | None = None,
+    ) -> replay.Run:
+        """As ``replay.run_script``. The reference's own scripts, unchanged, give the same data each time: they run
+        once for each set of arguments."""
+        reference = self.reference / script
+        if _python(copy / script) != _python(reference):
+            return self._run_script(copy, script, out, arguments, home, timeout, sandbox=sandbox, library=library)
+        key = _key(script, arguments, library)
+        with self._locks.setdefault(key, threading.Lock()):
+            if key not in self._memory:
+                run = self._run_script(copy, script, out, arguments, home, timeout, sandbox=sandbox, library=library)
+                kept = self.scratch / f"run{next(self._numbers)}"
+                shutil.copytree(run.out, kept, symlinks=True)
+                self._memory[key] = replace(run, out=kept)
+                return run
+        shutil.copytree(self._memory[key].out, out, dirs_exist_ok=True)
+        return replace(self._memory[key], out=out)
+
+    def _remember(self, script: str, arguments: list[str], folder: Path) -> None:
+        run = replay.Run(script, arguments, folder, "finished", 0, 0.0, "")
+        self._memory[_key(script, arguments, None)] = run
+
+    # ---- probes ------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def probe(self, probe: Probe, tier: Tier) -> Iterator[tuple[Tried, bool]]:
+        """Run its script in ``tier``; and whether it had a uid of its own. What it handed over is gone afterwards."""
+        sandbox = replace(choose(tier), limits=probe.limits)
+        folder = self.scratch / f"trial{next(self._numbers)}"
+        for name in ("copy", "out", "home"):
+            (folder / name).mkdir(parents=True)
+        (folder / "copy/probe.py").write_text(f"{PRELUDE}{probe.script}\nnote()\n", encoding="utf-8")
+        copy, out, home = (folder / name for name in ("copy", "out", "home"))
+        host = json.dumps(asdict(self.host))
+        try:
+            run = self._run_script(copy, "probe.py", out, [host], home, probe.limits.wall, sandbox=sandbox)
+            yield Tried(run, got(run.out), self.host, alive(str(out))), sandbox.own_uid
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _settle(place: Path, mended: bool) -> None:
+    """Scripts older than what they wrote, as after a run; or newer, as after an edit."""
+    written = [p.lstat().st_mtime_ns for p in place.rglob("*") if p.suffix in (".json", ".npz")]
+    if not written:
+        return
+    when = max(written) + 1 if mended else min(written) - 1
+    for script in place.glob("22-*/*.py"):
+        if not script.is_symlink():
+            os.utime(script, ns=(when, when))
+
+
+def _python(script: Path) -> list[tuple[str, bytes]]:
+    """All that it can import from its own folder."""
+    try:
+        return [(p.name, p.read_bytes()) for p in sorted(script.parent.rglob("*.py"))] if script.is_file() else []
+    except OSError:
+        return []
+
+
+def _key(script: str, arguments: list[str], library: Path | None) -> str:
+    parts = [script, *(Path(a).read_text(encoding="utf-8") if a.endswith(".json") else a for a in arguments)]
+    parts += [p.read_text(encoding="utf-8") for p in sorted(library.rglob("*.py"))] if library else []
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+@contextmanager
+def _temporary() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="checker-selftest-", ignore_cleanup_errors=True) as scratch:
+        os.chmod(scratch, 0o711)  # a script of another uid must get through to its own folder
+        yield scratch
