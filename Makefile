@@ -6,7 +6,7 @@ READY := .venv/.ready
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help lab test notebooks book clean constraints
+.PHONY: help lab test notebooks book messages clean constraints
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -65,6 +65,9 @@ book: $(READY) ## the book, into _build/html; a warning is an error
 	@cmp -s _build/code.new _build/code || rm -rf _build/.jupyter_cache
 	@mv _build/code.new _build/code
 	$(BIN)/jupyter-book build . -W -n --keep-going
+
+messages: $(READY) ## collect what the checker says, for checker/locale
+	$(BIN)/python -m checker.messages
 
 clean: ## remove what was made, .venv included
 	rm -rf .venv _build build .pytest_cache .hypothesis .mypy_cache .ruff_cache

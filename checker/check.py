@@ -14,6 +14,7 @@ from typing import Protocol
 from checker import __version__
 from checker.faults import printable
 from checker.gate import SKIPPED, Folder, Refusal
+from checker.language import _, spoken
 from checker.report import (
     NOT_ASKED,
     Claim,
@@ -75,7 +76,11 @@ def check(lab: Lab, submission: Path, only: list[str], options: Options) -> Repo
         return refused(lab, submission, only, refusal.finding)
     module = importlib.import_module(f"checker.lab{lab.id}")  # imported only when there is something to check
     if list(module.TASKS) != [t.id for t in lab.tasks]:
-        raise SpecError(f"lab.toml of lab {lab.id}: expected the tasks {', '.join(module.TASKS)}, in this order")
+        raise SpecError(
+            _("lab.toml of lab {lab}: expected the tasks {tasks}, in this order").format(
+                lab=lab.id, tasks=", ".join(module.TASKS)
+            )
+        )
     work: Work = module.Work(folder, lab, wanted, options)
     results: list[TaskResult] = []
     try:
@@ -91,6 +96,7 @@ def check(lab: Lab, submission: Path, only: list[str], options: Options) -> Repo
         lab=lab.id,
         title=lab.title,
         submission=Submission(path=printable(str(submission)), fingerprint=fingerprint),
+        language=spoken(),
         started=started.isoformat(timespec="seconds"),
         only=only,
         verdict=verdict_of(results, []),
@@ -110,12 +116,12 @@ def nothing_started(submission: Path) -> bool:
 
 
 def not_started(lab: Lab, submission: Path, only: list[str]) -> Report:
-    return _nothing_ran(lab, submission, only, "nothing is started yet", [])
+    return _nothing_ran(lab, submission, only, _("nothing is started yet"), [])
 
 
 def refused(lab: Lab, submission: Path, only: list[str], finding: Finding) -> Report:
     """The report on a submission that cannot be read at all."""
-    return _nothing_ran(lab, submission, only, "the submission cannot be read", [finding])
+    return _nothing_ran(lab, submission, only, _("the submission cannot be read"), [finding])
 
 
 def _nothing_ran(lab: Lab, submission: Path, only: list[str], because: str, findings: list[Finding]) -> Report:
@@ -124,6 +130,7 @@ def _nothing_ran(lab: Lab, submission: Path, only: list[str], because: str, find
         lab=lab.id,
         title=lab.title,
         submission=Submission(path=printable(str(submission))),
+        language=spoken(),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         only=only,
         verdict=verdict_of([], findings) if findings else "not started",
@@ -136,10 +143,10 @@ def _nothing_ran(lab: Lab, submission: Path, only: list[str], because: str, find
 
 def _run(task: Task, run: Check, work: Work, wanted: set[str], earlier: list[TaskResult]) -> TaskResult:
     if task.id not in wanted:
-        return _not_run(task, NOT_ASKED)
+        return _not_run(task, _(NOT_ASKED))
     for result in earlier:
         if result.id in task.requires and result.status != "passed":
-            return _not_run(task, f"{result.id} has not passed")
+            return _not_run(task, _("{result} has not passed").format(result=result.id))
     findings: list[Finding] = []
     claims: list[Claim] = []
     notes: list[str] = []
@@ -161,7 +168,9 @@ def _run(task: Task, run: Check, work: Work, wanted: set[str], earlier: list[Tas
         # An accusation is never the part that is left out.
         findings.sort(key=lambda f: f.kind != "integrity")
         rest = len(findings) - MAX_FINDINGS
-        findings[MAX_FINDINGS:] = [Finding(kind=findings[-1].kind, message=f"And {rest} more like these.")]
+        findings[MAX_FINDINGS:] = [
+            Finding(kind=findings[-1].kind, message=_("And {rest} more like these.").format(rest=rest))
+        ]
     return TaskResult(
         id=task.id,
         title=task.title,

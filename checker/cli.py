@@ -21,6 +21,7 @@ import click
 from checker import replay
 from checker.command import command
 from checker.faults import printable
+from checker.language import _, language_of, speaking, translated
 from checker.sandbox import SandboxError
 from checker.spec import SpecError
 
@@ -38,6 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # what the terminal cannot show is escaped, and stops nothing
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    # What the selftest looks for in the findings, and its table, are English.
+    with speaking("en" if arguments[:1] == ["selftest"] else language_of(arguments, os.environ)):
+        return _answered(arguments)
+
+
+def _answered(arguments: list[str]) -> int:
     try:
         with _interruptible():
             code = _run(arguments)
@@ -51,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"checker: {printable(str(error))}", file=sys.stderr)
         return USAGE
     except (click.Abort, KeyboardInterrupt):
-        print("checker: interrupted", file=sys.stderr)
+        print(_("checker: interrupted"), file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader of a pipe went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -59,10 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if "--debug" in arguments:
             traceback.print_exc()
+        what = f"{type(error).__name__}: {error}"
+        print(_("checker: the checker itself failed ({what}).").format(what=what), file=sys.stderr)
         print(
-            f"checker: the checker itself failed ({type(error).__name__}: {error}).\n"
-            "This says nothing about your work. Run the same command with --debug and send what it prints to "
-            "whoever keeps the course.",
+            _(
+                "This says nothing about your work. Run the same command with --debug and send what it prints to "
+                "whoever keeps the course."
+            ),
             file=sys.stderr,
         )
         return FAULT
@@ -71,9 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int | None:
     word, *rest = arguments or [""]
     if word not in COMMANDS:
-        return command.main(arguments, prog_name="python -m checker", standalone_mode=False, obj=arguments)
+        return translated(command).main(arguments, prog_name="python -m checker", standalone_mode=False, obj=arguments)
     chosen: click.Command = import_module(COMMANDS[word]).command
-    return chosen.main(rest, prog_name=f"python -m checker {word}", standalone_mode=False)
+    return translated(chosen).main(rest, prog_name=f"python -m checker {word}", standalone_mode=False)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, field_validator
 from checker.faults import faults
 from checker.gate import Folder
 from checker.gate_json import read_json
+from checker.language import _
 from checker.report import Finding, Model
 
 M = TypeVar("M", bound=Model)
@@ -38,7 +39,7 @@ class Dated(Model):
         try:
             date.fromisoformat(value)
         except ValueError:
-            raise ValueError("a day of the calendar, as YYYY-MM-DD") from None
+            raise ValueError(_("a day of the calendar, as YYYY-MM-DD")) from None
         return value
 
 
@@ -55,7 +56,7 @@ def read_model(folder: Folder, name: str, max_bytes: int, model: type[M]) -> M |
                 where=fault.where or None,
                 expected=fault.expected,
                 found=fault.found,
-                message="A field is not as the schema asks." if fault.where else "The document is not an object.",
+                message=_("A field is not as the schema asks.") if fault.where else _("The document is not an object."),
             )
             for fault in faults(error)
         ]

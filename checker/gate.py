@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from checker.faults import printable
+from checker.language import _, ngettext, said_by_the_system
 from checker.report import Finding, Kind
 
 REPORT_FOLDER = ".checker"
@@ -42,12 +43,20 @@ class Folder:
         self.path = path
 
     def read_bytes(self, name: str, max_bytes: int) -> bytes:
-        """The bytes of ``name`` (a/b/c, relative). Refusal: missing, not a regular file, too large."""
+        """The bytes of ``name`` (a/b/c, relative). Refusal: missing, no regular file, linked, too large."""
         fd = self._open(name)
         try:
             info = os.fstat(fd)
             if not stat.S_ISREG(info.st_mode):
                 raise _not_regular(name, info.st_mode)
+            if info.st_nlink > 1:
+                raise Refusal(
+                    "unreadable",
+                    name,
+                    _("The file has a second name elsewhere (a hard link), so it may be somebody else's: copy it."),
+                    expected=_("a file with one name"),
+                    found=_("{n} names").format(n=info.st_nlink),
+                )
             if info.st_size > max_bytes:
                 raise _too_large(name, info.st_size, max_bytes)
             with os.fdopen(os.dup(fd), "rb") as file:
@@ -72,9 +81,9 @@ class Folder:
                     raise Refusal(
                         "unreadable",
                         None,
-                        "The submission holds too many files; leave in it only what the lab asks for.",
-                        expected=f"at most {MAX_FILES} files",
-                        found=f"more than {MAX_FILES}",
+                        _("The submission holds too many files; leave in it only what the lab asks for."),
+                        expected=_("at most {n} files").format(n=MAX_FILES),
+                        found=_("more than {n}").format(n=MAX_FILES),
                     )
                 path = Path(root, name)
                 inside = path.relative_to(self.path).as_posix()
@@ -102,7 +111,7 @@ class Folder:
                 try:
                     content = self.read_bytes(name, MAX_COPIED)
                 except Refusal as refusal:
-                    content = str(refusal).encode()
+                    content = refusal.finding.kind.encode()  # not its message, which may be in any language
             total.update(f"{name!a} {hashlib.sha256(content).hexdigest()}\n".encode())
         return total.hexdigest()
 
@@ -117,9 +126,9 @@ class Folder:
                 raise Refusal(
                     "unreadable",
                     name,
-                    "The submission is too large to be run; leave in it only what the lab asks for.",
-                    expected=f"at most {MAX_COPIED} bytes in all",
-                    found=f"more, counting {printable(name)}",
+                    _("The submission is too large to be run; leave in it only what the lab asks for."),
+                    expected=_("at most {n} bytes in all").format(n=MAX_COPIED),
+                    found=_("more, counting {name}").format(name=printable(name)),
                 )
             target = destination / name
             content = self.read_bytes(name, MAX_COPIED)
@@ -130,9 +139,9 @@ class Folder:
                 raise _refused(name, error) from None
 
     def _refuse_folder(self, error: OSError) -> None:
-        name, found = os.path.relpath(error.filename, self.path), (error.strerror or str(error)).lower()
-        message = "The folder cannot be looked into."
-        raise Refusal("unreadable", name, message, expected="a folder that can be read", found=found) from None
+        name, found = os.path.relpath(error.filename, self.path), said_by_the_system(error).lower()
+        message = _("The folder cannot be looked into.")
+        raise Refusal("unreadable", name, message, expected=_("a folder that can be read"), found=found) from None
 
     def _open(self, name: str) -> int:
         *parents, last = PurePosixPath(name).parts
@@ -157,9 +166,9 @@ def decode(data: bytes, name: str) -> str:
         raise Refusal(
             "malformed",
             name,
-            "The file starts with a byte order mark; save it as plain UTF-8.",
-            where="byte 0",
-            expected="UTF-8 without a byte order mark",
+            _("The file starts with a byte order mark; save it as plain UTF-8."),
+            where=_("byte 0"),
+            expected=_("UTF-8 without a byte order mark"),
             found="ef bb bf",
         )
     try:
@@ -168,8 +177,8 @@ def decode(data: bytes, name: str) -> str:
         raise Refusal(
             "malformed",
             name,
-            "The file is not UTF-8 text.",
-            where=f"byte {error.start}",
+            _("The file is not UTF-8 text."),
+            where=_("byte {n}").format(n=error.start),
             expected="UTF-8",
             found=data[error.start : error.start + 4].hex(" "),
         ) from None
@@ -177,39 +186,43 @@ def decode(data: bytes, name: str) -> str:
 
 def _refused(name: str, error: OSError) -> Refusal:
     if error.errno in (errno.ENOENT,):
-        return Refusal("missing", name, "The file is not there.", expected="a file", found="nothing there")
+        return Refusal("missing", name, _("The file is not there."), expected=_("a file"), found=_("nothing there"))
     if error.errno in (errno.ELOOP, errno.EMLINK):
         return _not_regular(name, stat.S_IFLNK)
     if error.errno == errno.ENOTDIR:
         return Refusal(
             "unreadable",
             name,
-            "A folder on the way to this file is not a folder of the submission.",
-            expected="a folder, not a link or a file",
-            found=os.strerror(errno.ENOTDIR).lower(),
+            _("A folder on the way to this file is not a folder of the submission."),
+            expected=_("a folder, not a link or a file"),
+            found=said_by_the_system(error).lower(),
         )
-    found = (error.strerror or str(error)).lower()
-    return Refusal("unreadable", name, "The file cannot be opened.", expected="a readable file", found=found)
+    found = said_by_the_system(error).lower()
+    return Refusal("unreadable", name, _("The file cannot be opened."), expected=_("a readable file"), found=found)
 
 
 def _not_regular(name: str, mode: int) -> Refusal:
     tests = {
-        "a symbolic link": stat.S_ISLNK,
-        "a folder": stat.S_ISDIR,
-        "a FIFO": stat.S_ISFIFO,
-        "a socket": stat.S_ISSOCK,
-        "a device": lambda m: stat.S_ISCHR(m) or stat.S_ISBLK(m),
+        _("a symbolic link"): stat.S_ISLNK,
+        _("a folder"): stat.S_ISDIR,
+        _("a FIFO"): stat.S_ISFIFO,
+        _("a socket"): stat.S_ISSOCK,
+        _("a device"): lambda m: stat.S_ISCHR(m) or stat.S_ISBLK(m),
     }
-    found = next((words for words, is_it in tests.items() if is_it(mode)), "something else")
-    message = "Only a regular file that lies in the submission itself is read."
-    return Refusal("unreadable", name, message, expected="a regular file", found=found)
+    found = next((words for words, is_it in tests.items() if is_it(mode)), _("something else"))
+    message = _("Only a regular file that lies in the submission itself is read.")
+    return Refusal("unreadable", name, message, expected=_("a regular file"), found=found)
 
 
 def _too_large(name: str, size: int, max_bytes: int) -> Refusal:
     return Refusal(
         "unreadable",
         name,
-        "The file is larger than anything the lab asks for, so it was not read.",
-        expected=f"at most {max_bytes} bytes",
-        found=f"{size} bytes",
+        _("The file is larger than anything the lab asks for, so it was not read."),
+        expected=_("at most {n} bytes").format(n=max_bytes),
+        found=in_bytes(size),
     )
+
+
+def in_bytes(n: int) -> str:
+    return ngettext("{n} byte", "{n} bytes", n).format(n=n)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from checker.faults import json_path, printable
 from checker.gate import Folder, Refusal, decode
+from checker.language import _
 
 MAX_DEPTH = 32
 MAX_DIGITS = 20  # sha256 are strings; nothing the labs count needs more
@@ -42,17 +43,17 @@ def parse_json(data: bytes, name: str) -> object:
             object_pairs_hook=_object,
             parse_int=_integer,
             parse_float=_float,
-            parse_constant=lambda constant: _Bad("JSON has no such number.", "a finite number", constant),
+            parse_constant=lambda constant: _Bad(_("JSON has no such number."), _("a finite number"), constant),
         )
     except json.JSONDecodeError as error:
         here = text[error.pos : error.pos + 20]
         raise Refusal(
             "malformed",
             name,
-            f"The file is not valid JSON: {error.msg[0].lower()}{error.msg[1:]}.",
-            where=f"line {error.lineno}, column {error.colno}",
-            expected="valid JSON",
-            found=printable(here) if here else "the end of the file",
+            _("The file is not valid JSON: {fault}.").format(fault=_(error.msg[0].lower() + error.msg[1:])),
+            where=_("line {lineno}, column {colno}").format(lineno=error.lineno, colno=error.colno),
+            expected=_("valid JSON"),
+            found=printable(here) if here else _("the end of the file"),
         ) from None
     bad = _find_bad(document, ())
     if bad:
@@ -78,10 +79,10 @@ def _check_depth(text: str, name: str) -> None:
             raise Refusal(
                 "malformed",
                 name,
-                "The document is nested deeper than anything the lab asks for.",
-                where=f"line {line}",
-                expected=f"at most {MAX_DEPTH} levels",
-                found=f"more than {MAX_DEPTH}",
+                _("The document is nested deeper than anything the lab asks for."),
+                where=_("line {line}").format(line=line),
+                expected=_("at most {n} levels").format(n=MAX_DEPTH),
+                found=_("more than {n}").format(n=MAX_DEPTH),
             )
 
 
@@ -91,19 +92,27 @@ def _object(pairs: list[tuple[str, object]]) -> object:
         return result
     counts = Counter(key for key, _ in pairs)
     twice, times = next((key, n) for key, n in counts.items() if n > 1)
-    return _Bad("A key is there more than once.", "each key once", f"{printable(twice)!r} {times} times")
+    return _Bad(
+        _("A key is there more than once."),
+        _("each key once"),
+        _("{key!r} {n} times").format(key=printable(twice), n=times),
+    )
 
 
 def _integer(digits: str) -> object:
     if len(digits.lstrip("-")) > MAX_DIGITS:
-        return _Bad("The number is absurdly long.", f"at most {MAX_DIGITS} digits", f"{len(digits)} characters")
+        return _Bad(
+            _("The number is absurdly long."),
+            _("at most {n} digits").format(n=MAX_DIGITS),
+            _("{n} characters").format(n=len(digits)),
+        )
     return int(digits)
 
 
 def _float(digits: str) -> object:
     value = float(digits)
     if len(digits) > 400 or not math.isfinite(value):
-        return _Bad("The number is too large to be one.", "a finite number", digits[:40])
+        return _Bad(_("The number is too large to be one."), _("a finite number"), digits[:40])
     return value
 
 
@@ -112,12 +121,12 @@ def _find_bad(value: object, path: Path) -> tuple[Path, _Bad] | None:
     if isinstance(value, _Bad):
         return path, value
     if isinstance(value, str) and not _encodable(value):
-        return path, _Bad("The text holds half a character.", "whole Unicode characters", printable(value))
+        return path, _Bad(_("The text holds half a character."), _("whole Unicode characters"), printable(value))
     children: list[tuple[int | str, object]] = []
     if isinstance(value, dict):
         for key in value:
             if not _encodable(key):
-                return path, _Bad("A key holds half a character.", "whole Unicode characters", printable(key))
+                return path, _Bad(_("A key holds half a character."), _("whole Unicode characters"), printable(key))
         children = list(value.items())
     elif isinstance(value, list):
         children = list(enumerate(value))

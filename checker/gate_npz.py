@@ -11,7 +11,8 @@ import zlib
 import numpy as np
 
 from checker.faults import printable
-from checker.gate import Folder, Refusal
+from checker.gate import Folder, Refusal, in_bytes
+from checker.language import _
 
 MAX_HEADER = 4096
 _BROKEN = (  # what zipfile is known to raise on an archive that is not one
@@ -38,7 +39,7 @@ def read_npz(folder: Folder, name: str, max_bytes: int, expected: Expected) -> d
             return {key: _array(archive, members[key], name, key, *expected[key]) for key in expected}
     except _BROKEN as error:
         text = printable(str(error)) or type(error).__name__
-        raise _malformed(name, None, "The file is not a whole npz archive.", "an npz archive", text) from None
+        raise _malformed(name, None, _("The file is not a whole npz archive."), _("an npz archive"), text) from None
 
 
 def _members(archive: zipfile.ZipFile, name: str, expected: Expected) -> dict[str, zipfile.ZipInfo]:
@@ -49,20 +50,28 @@ def _members(archive: zipfile.ZipFile, name: str, expected: Expected) -> dict[st
             raise _malformed(
                 name,
                 None,
-                "The archive holds something the lab does not ask for.",
+                _("The archive holds something the lab does not ask for."),
                 "only " + ", ".join(expected),
                 printable(info.filename),
             )
         if key in members:
-            raise _malformed(name, key, "An array is in the archive more than once.", "each array once", "two")
+            raise _malformed(name, key, _("An array is in the archive more than once."), _("each array once"), _("two"))
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack without a bound
-            message = "The array is packed in a way numpy does not use."
-            raise _malformed(name, key, message, "stored or deflated", f"zip method {info.compress_type}")
+            message = _("The array is packed in a way numpy does not use.")
+            raise _malformed(
+                name,
+                key,
+                message,
+                _("stored or deflated"),
+                _("zip method {compress_type}").format(compress_type=info.compress_type),
+            )
         members[key] = info
     for key in expected:
         if key not in members:
-            message = "An array is not in the archive."
-            raise _malformed(name, key, message, f"an array {key}", ", ".join(members) or "an empty archive")
+            message = _("An array is not in the archive.")
+            raise _malformed(
+                name, key, message, _("an array {key}").format(key=key), ", ".join(members) or _("an empty archive")
+            )
     return members
 
 
@@ -71,49 +80,57 @@ def _array(
 ) -> Array:
     wanted = np.dtype(dtype)
     n_bytes = wanted.itemsize * int(np.prod(shape))
-    what = f"{dtype} of shape {shape}"
+    what = _("{dtype} of shape {shape}").format(dtype=dtype, shape=shape)
     if not n_bytes <= info.file_size <= n_bytes + MAX_HEADER:
         raise _malformed(
             name,
             key,
-            "The array is not of the size the lab asks for, so it was not unpacked.",
-            f"{what}: {n_bytes} bytes and a header",
-            f"{info.file_size} bytes",
+            _("The array is not of the size the lab asks for, so it was not unpacked."),
+            _("{what}: {n_bytes} bytes and a header").format(what=what, n_bytes=n_bytes),
+            in_bytes(info.file_size),
         )
     with archive.open(info) as member:
         data = member.read(info.file_size + 1)
     if len(data) != info.file_size:
-        message = "The archive's own table of sizes is wrong."
-        raise _malformed(name, key, message, f"{info.file_size} bytes", f"{len(data)} bytes")
+        message = _("The archive's own table of sizes is wrong.")
+        raise _malformed(name, key, message, in_bytes(info.file_size), in_bytes(len(data)))
     found, start = _npy_header(data, name, key)
     if (found.get("descr"), found.get("shape")) != (wanted.str, shape) or found.get("fortran_order") is not False:
-        text = f"{found.get('descr')!r} of shape {found.get('shape')!r}"
+        text = _("{dtype!r} of shape {shape}").format(dtype=found.get("descr"), shape=found.get("shape"))
         if found.get("fortran_order") is not False:
-            text += ", in Fortran order"
+            text += ", " + _("in Fortran order")
         raise _malformed(
-            name, key, "The array is not what the lab asks for.", f"{wanted.str!r} of shape {shape}", printable(text)
+            name,
+            key,
+            _("The array is not what the lab asks for."),
+            _("{dtype!r} of shape {shape}").format(dtype=wanted.str, shape=shape),
+            printable(text),
         )
     if len(data) - start != n_bytes:
-        message = "The array's header promises another number of bytes than follow it."
-        raise _malformed(name, key, message, f"{n_bytes} bytes", f"{len(data) - start} bytes")
+        message = _("The array's header promises another number of bytes than follow it.")
+        raise _malformed(name, key, message, in_bytes(n_bytes), in_bytes(len(data) - start))
     return np.frombuffer(data, wanted, offset=start).reshape(shape)
 
 
 def _npy_header(data: bytes, name: str, key: str) -> tuple[dict[str, object], int]:
     """The header's dictionary, and where the data start (the npy format, versions 1 to 3)."""
     if data[:6] != b"\x93NUMPY" or data[6:8] not in (b"\x01\x00", b"\x02\x00", b"\x03\x00"):
-        raise _malformed(name, key, "The member is not an npy file.", "an npy header", data[:8].hex(" "))
+        raise _malformed(name, key, _("The member is not an npy file."), _("an npy header"), data[:8].hex(" "))
     width, form = (2, "<H") if data[6] == 1 else (4, "<I")
     (length,) = struct.unpack(form, data[8 : 8 + width])
     start = 8 + width + length
     if length > MAX_HEADER or start > len(data):
-        raise _malformed(name, key, "The npy header is too long.", f"at most {MAX_HEADER} bytes", f"{length} bytes")
+        raise _malformed(
+            name, key, _("The npy header is too long."), _("at most {n} bytes").format(n=MAX_HEADER), in_bytes(length)
+        )
     try:
         header = ast.literal_eval(data[8 + width : start].decode("utf-8").strip())
         if not isinstance(header, dict):
             raise ValueError
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        raise _malformed(name, key, "The npy header cannot be read.", "an npy header", "something else") from None
+        raise _malformed(
+            name, key, _("The npy header cannot be read."), _("an npy header"), _("something else")
+        ) from None
     return header, start
 
 

@@ -10,7 +10,9 @@ import click
 from checker import store
 from checker.check import nothing_started
 from checker.faults import printable
+from checker.language import _
 from checker.spec import Lab, load_lab
+from checker.views import words
 
 LABS = Path("labs")
 
@@ -18,25 +20,31 @@ LABS = Path("labs")
 def list_labs() -> int:
     folders = sorted(p.parent for p in LABS.glob("*/lab.toml"))
     if not folders:
-        raise click.UsageError("no labs under ./labs; run it from the root of the course, or name a lab's folder.")
+        raise click.UsageError(_("no labs under ./labs; run it from the root of the course, or name a lab's folder."))
     for folder in folders:
         lab = load_lab(folder)
         click.echo(f"{folder}  {lab.title}: {_how_far(lab, folder / 'experiments')}")
-    click.echo(f"To check one: python -m checker {quoted(folders[0])}    More: python -m checker --help")
+    click.echo(
+        _("To check one: {command}    More: {help}").format(
+            command=f"python -m checker {quoted(folders[0])}", help="python -m checker --help"
+        )
+    )
     return 0
 
 
 def _how_far(lab: Lab, submission: Path) -> str:
     try:
         if nothing_started(submission):
-            return "not started"
+            return _("not started")
     except OSError:
-        return "cannot be read"
+        return _("cannot be read")
     report = store.last_report(submission)
     if report is None:
-        return "started, not checked yet"
-    words = f"{report.verdict}, {report.score.points} of {report.score.possible} points"
-    return words if store.fresh_report(submission, lab) else f"{words} when last checked; changed since"
+        return _("started, not checked yet")
+    said = words.verdict(report)
+    if store.fresh_report(submission, lab):
+        return said
+    return _("{verdict} when last checked; changed since").format(verdict=said)
 
 
 def quoted(path: Path) -> str:

@@ -7,7 +7,9 @@ of a student's is ever run.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import sys
 import threading
 import time
@@ -15,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from checker.faults import printable
+from checker.language import _
 from checker.report import Outcome
 from checker.sandbox import Limits, Sandbox, SandboxError, channel, choose
 from checker.sandbox.running import Running
@@ -90,47 +93,63 @@ def _ended(running: Running, out: Path, limits: Limits) -> tuple[Outcome, int | 
     try:
         handed = running.handed()
         if handed.ending == "not started":
-            raise SandboxError(f"the script could not be started: {printable(running.last_line())}")
-        out.rename(out.with_name(f"{out.name}.theirs"))  # whoever still writes there, writes nowhere that is read
-        out.mkdir()
+            raise SandboxError(_("the script could not be started: {why}").format(why=printable(running.last_line())))
+        _set_aside(out)
         channel.write(handed.entries, out)
     except (channel.Broken, OSError):
         if _interrupted.is_set():
             return "timed out", None, []
         if not running.started():
-            raise SandboxError(f"the sandbox could not be started: {printable(running.last_line())}") from None
+            raise SandboxError(
+                _("the sandbox could not be started: {why}").format(why=printable(running.last_line()))
+            ) from None
+        _set_aside(out)  # what lies there was not handed over
         return "no data", None, []
     outcome = OUTCOMES[handed.ending]
     code = handed.exit_code if outcome == "finished" else None
     return outcome, code, [printable(what) for what in handed.left_out()]
 
 
+def _set_aside(out: Path) -> None:
+    """An empty folder in the place of ``out``: whoever still writes there, writes nowhere that is read."""
+    with contextlib.suppress(FileNotFoundError):  # a script that is not held back may have removed it
+        out.rename(out.with_name(f"{out.name}.{secrets.token_hex(4)}"))
+    out.mkdir()
+
+
 def no_end(run: Run, timeout: float) -> str | None:
     """Why the run did not come to an end of its own, in a sentence; None if it did."""
     match run.outcome:
         case "timed out":
-            return f"It did not end within {timeout:g} s (--timeout)."
+            return _("It did not end within {timeout:g} s (--timeout).").format(timeout=timeout)
         case "out of memory":
-            return (
-                f"It and what it started held more than {Limits().memory // 2**30} GiB of memory, so it was stopped. "
+            return _(
+                "It and what it started held more than {n} GiB of memory, so it was stopped. "
                 "Does a list or a tensor grow with every step?"
-            )
+            ).format(n=Limits().memory // 2**30)
         case "too many processes":
-            return (
-                f"It ran {Limits().processes} processes and threads at once, so it was stopped. "
-                "Does something start a process in a loop?"
-            )
+            return _(
+                "It ran {n} processes and threads at once, so it was stopped. Does something start a process in a loop?"
+            ).format(n=Limits().processes)
         case "no data":
-            return (
-                "It ended without handing over its data: the process that watches it was cut off. "
-                "Does it kill processes that it did not start?"
+            return _(
+                "It ended without handing over its data: the process that watches it was cut "
+                "off. Does it kill processes that it did not start?"
             )
     return None
 
 
+def ended_with(run: Run) -> str:
+    """A sentence on a bad exit code; nothing if it was good, or the run did not end by itself."""
+    return " " + _("It ended with exit code {code}.").format(code=run.exit_code) if run.exit_code else ""
+
+
 def not_taken_along(run: Run) -> str:
     """A sentence on what lay under OUT and could not be handed over; nothing if all was."""
-    return f" Of what it wrote, this was not taken along: {'; '.join(run.left_out[:5])}." if run.left_out else ""
+    if not run.left_out:
+        return ""
+    what = "; ".join(run.left_out[:5])
+    return " " + _("Of what it wrote, this was not taken along: {what}.").format(what=what)
 
 
 def stop_all() -> None:

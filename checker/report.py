@@ -11,6 +11,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from checker.language import N_, Language, in_every_language
+
 Kind = Literal["missing", "unreadable", "malformed", "schema", "mismatch", "replay", "integrity"]
 Status = Literal["passed", "failed", "not run"]
 # Of a run of a student's script. "no data": its supervisor was cut off before it handed any over.
@@ -25,7 +27,7 @@ EXIT_CODES: dict[Verdict, int] = {
     "unreadable": 3,
     "integrity": 4,
 }
-NOT_ASKED = "it was not asked for"
+NOT_ASKED = N_("it was not asked for")
 
 
 class Model(BaseModel):
@@ -89,6 +91,11 @@ class TaskResult(Model):
     findings: list[Finding] = []
     claims: list[Claim] = []
     notes: list[str] = Field(default=[], description="worth knowing, whatever the status")
+
+    @property
+    def asked(self) -> bool:
+        """Was it asked for? The report may have been kept in another language."""
+        return self.because not in in_every_language(NOT_ASKED)
 
     @model_validator(mode="after")
     def _possible(self) -> TaskResult:
@@ -162,6 +169,10 @@ class Report(Model):
     lab: str
     title: str
     submission: Submission
+    language: Language = Field(
+        default="en",
+        description="of its sentences; kinds, statuses, verdicts and field names are the same in every one",
+    )
     started: str = Field(description="UTC, ISO 8601")
     only: list[str] = Field(default=[], description="the tasks that were asked for; empty: all")
     verdict: Verdict
@@ -196,5 +207,5 @@ def verdict_of(tasks: list[TaskResult], findings: list[Finding]) -> Verdict:
         return "integrity"
     if "unreadable" in kinds:
         return "unreadable"
-    asked = [t for t in tasks if t.because != NOT_ASKED]
+    asked = [t for t in tasks if t.asked]
     return "passed" if asked and not findings and all(t.status == "passed" for t in asked) else "not passed"

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from checker.faults import faults
+from checker.language import _
+
+Text = Annotated[str, Field(min_length=1), AfterValidator(_)]  # for people, in the language that is spoken
 
 
 class SpecError(Exception):
@@ -24,7 +27,7 @@ class Statement(Model):
     """Something a text must say: a regular expression, and in words what it looks for."""
 
     pattern: str = Field(min_length=1)
-    says: str = Field(min_length=1)
+    says: Text
 
     @field_validator("pattern")
     @classmethod
@@ -32,7 +35,7 @@ class Statement(Model):
         try:
             re.compile(pattern)
         except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from None
+            raise ValueError(_("not a regular expression: {error}").format(error=error)) from None
         return pattern
 
 
@@ -46,28 +49,28 @@ class Artifact(Model):
     @model_validator(mode="after")
     def _texts_only(self) -> Artifact:
         if self.kind != "markdown" and (self.min_words or self.statements):
-            raise ValueError("only a markdown artifact has min_words or statements")
+            raise ValueError(_("only a markdown artifact has min_words or statements"))
         return self
 
 
 class Task(Model):
     id: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
-    title: str = Field(min_length=1)
+    title: Text
     points: int = Field(gt=0)
     requires: list[str] = []
-    hints: list[str] = Field(min_length=1)
+    hints: list[Annotated[str, AfterValidator(_)]] = Field(min_length=1)
 
     @field_validator("hints")
     @classmethod
     def _not_empty(cls, hints: list[str]) -> list[str]:
         if not all(h.strip() for h in hints):
-            raise ValueError("a hint is empty")
+            raise ValueError(_("a hint is empty"))
         return hints
 
 
 class Lab(Model):
     id: str = Field(pattern=r"^\d\d$")
-    title: str = Field(min_length=1)
+    title: Text
     tasks: list[Task] = Field(min_length=1)
     artifacts: list[Artifact] = Field(min_length=1)
 
@@ -76,17 +79,21 @@ class Lab(Model):
         seen: set[str] = set()
         for task in self.tasks:
             if task.id in seen:
-                raise ValueError(f"task {task.id!r} is there twice")
+                raise ValueError(_("task {task!r} is there twice").format(task=task.id))
             unknown = [r for r in task.requires if r not in seen]
             if unknown:
-                raise ValueError(f"task {task.id!r} requires {unknown[0]!r}, which no earlier task is")
+                raise ValueError(
+                    _("task {task!r} requires {other!r}, which no earlier task is").format(
+                        task=task.id, other=unknown[0]
+                    )
+                )
             seen.add(task.id)
         total = sum(t.points for t in self.tasks)
         if total != 100:
-            raise ValueError(f"the points add up to {total}, not 100")
+            raise ValueError(_("the points add up to {total}, not 100").format(total=total))
         paths = [a.path for a in self.artifacts]
         if len(set(paths)) != len(paths):
-            raise ValueError("an artifact is there twice")
+            raise ValueError(_("an artifact is there twice"))
         return self
 
     def task(self, task_id: str) -> Task:
@@ -96,7 +103,9 @@ class Lab(Model):
         for artifact in self.artifacts:
             if artifact.path == path:
                 return artifact
-        raise SpecError(f"lab.toml of lab {self.id}: expected an artifact {path}, found none")
+        raise SpecError(
+            _("lab.toml of lab {lab}: expected an artifact {path}, found none").format(lab=self.id, path=path)
+        )
 
     def with_required(self, task_ids: list[str]) -> set[str]:
         """The tasks named, and all that they stand on."""
@@ -120,5 +129,9 @@ def load_lab(folder: Path) -> Lab:
         return Lab.model_validate(data)
     except ValidationError as error:
         fault = faults(error)[0]
-        at = f" at {fault.where}" if fault.where else ""
-        raise SpecError(f"{path}{at}: expected {fault.expected}, found {fault.found}") from None
+        place = _("{path} at {where}").format(path=path, where=fault.where) if fault.where else path
+        raise SpecError(
+            _("{place}: expected {expected}, found {found}").format(
+                place=place, expected=fault.expected, found=fault.found
+            )
+        ) from None

@@ -18,7 +18,8 @@ from rich.text import Text
 
 from checker.check import Progress as Tell
 from checker.faults import printable
-from checker.report import NOT_ASKED, Claim, Finding, Replay, Report, TaskResult
+from checker.language import N_, _, ngettext
+from checker.report import Claim, Finding, Replay, Report, TaskResult
 from checker.spec import Lab
 from checker.views import words
 
@@ -26,10 +27,10 @@ MAX_SHOWN = 3  # findings of one task; report.json holds the others
 MAX_VALUE = 1000  # characters of one value
 NARROW = 60  # columns; below that a table's cells hold a word or two a line
 MARKS = {
-    "passed": ("passed", "green"),
-    "failed": ("FAILED", "bold red"),
-    "in part": ("in part", "bold yellow"),  # failed, and earned some of its points
-    "not run": ("not run", "yellow"),
+    "passed": (N_("passed"), "green"),
+    "failed": (N_("FAILED"), "bold red"),
+    "in part": (N_("in part"), "bold yellow"),  # failed, and earned some of its points
+    "not run": (N_("not run"), "yellow"),
 }
 VERDICTS = {
     "passed": "green",
@@ -46,8 +47,8 @@ def console(stderr: bool = False) -> Console:
 
 def draw(report: Report, out: Console, command: str, saved: str | None) -> None:
     """``command`` is what a person types to check again; ``saved`` where report.json lies, if anywhere."""
-    out.print(Text(f"Lab {report.lab}: {report.title}", style="bold"))
-    out.print(f"Submission: {printable(report.submission.path)}", soft_wrap=True)
+    out.print(Text(_("Lab {lab}: {title}").format(lab=report.lab, title=report.title), style="bold"))
+    out.print(_("Submission: {path}").format(path=printable(report.submission.path)), soft_wrap=True)
     out.print()
     for finding in report.findings:
         _draw_finding(finding, out)
@@ -60,33 +61,30 @@ def draw(report: Report, out: Console, command: str, saved: str | None) -> None:
             _draw_output(replay, out)
     _draw_claims([claim for task in report.tasks for claim in task.claims], out)
     _draw_evidence(report, out)
-    verdict = report.verdict.upper() if report.verdict == "integrity" else report.verdict
     out.print()
-    out.print(
-        Text.assemble(
-            "Verdict: ",
-            (verdict, VERDICTS[report.verdict]),
-            f", {report.score.points} of {report.score.possible} points",
-            f" (asked for: {', '.join(report.only)})" if report.only else "",
-        )
-    )
+    out.print(_verdict(report))
     if report.verdict == "integrity":
-        out.print("A claim in the submission is better than its evidence: see [integrity] above.")
+        out.print(_("A claim in the submission is better than its evidence: see [integrity] above."))
     failed = [task.id for task in report.tasks if task.findings]
     if len(failed) > 1:
-        out.print(f"Begin with {failed[0]}: what comes after it may follow from it.")
+        out.print(_("Begin with {task}: what comes after it may follow from it.").format(task=failed[0]))
     if saved:
-        out.print(f"The whole report: {printable(saved)}", soft_wrap=True)
+        out.print(_("The whole report: {path}").format(path=printable(saved)), soft_wrap=True)
     if report.verdict != "passed":
-        out.print(f"The same as a page: {command} --format html", soft_wrap=True)
+        out.print(_("The same as a page: {command}").format(command=f"{command} --format html"), soft_wrap=True)
 
 
 def draw_not_started(lab: Lab, lab_dir: Path, submission: Path, out: Console, command: str) -> None:
     """Two lines: what to do next."""
-    scripts = " and ".join(a.path for a in lab.artifacts if a.kind == "python")
+    scripts = f" {_('and')} ".join(a.path for a in lab.artifacts if a.kind == "python")
     here, starter = printable(str(submission)), printable(str(lab_dir / "starter"))
-    out.print(f"Nothing is in {here} yet. Copy the scripts of {starter} there: {scripts}.", soft_wrap=True)
-    out.print(f"Then do their TODOs, run them, and check again: {command}", soft_wrap=True)
+    out.print(
+        _("Nothing is in {here} yet. Copy the scripts of {starter} there: {scripts}.").format(
+            here=here, starter=starter, scripts=scripts
+        ),
+        soft_wrap=True,
+    )
+    out.print(_("Then do their TODOs, run them, and check again: {command}").format(command=command), soft_wrap=True)
 
 
 @contextmanager
@@ -95,31 +93,47 @@ def progress_bar() -> Iterator[Tell]:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     bar = Progress(*columns, console=console(stderr=True), transient=True, disable=not sys.stderr.isatty())
     with bar:
-        task = bar.add_task("reading the submission", total=1.0)
+        task = bar.add_task(_("reading the submission"), total=1.0)
         yield lambda what, share: bar.update(task, description=what, completed=share)
 
 
 def _draw_tasks(report: Report, out: Console) -> None:
-    tasks = [task for task in report.tasks if task.because != NOT_ASKED]
+    tasks = [task for task in report.tasks if task.asked]
     if out.width < NARROW:
         for task in tasks:
             mark, style = _mark(task)
-            out.print(Text.assemble(f"{task.id}: ", (mark, style), f", {task.points} of {task.possible}"))
+            out.print(Text.assemble(f"{task.id}: ", (mark, style), f", {_points(task)}"))
             out.print(Padding(_title(task), (0, 0, 0, 2), expand=False))
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("task", no_wrap=True)
+    table.add_column(_("task"), no_wrap=True)
     table.add_column("")
-    table.add_column("status", no_wrap=True)
-    table.add_column("points", justify="right", no_wrap=True)
+    table.add_column(_("status"), no_wrap=True)
+    table.add_column(_("points"), justify="right", no_wrap=True)
     for task in tasks:
         mark, style = _mark(task)
-        table.add_row(task.id, _title(task), Text(mark, style=style), f"{task.points} of {task.possible}")
+        table.add_row(task.id, _title(task), Text(mark, style=style), _points(task))
     out.print(table)
 
 
 def _mark(task: TaskResult) -> tuple[str, str]:
-    return MARKS["in part" if task.status == "failed" and task.points else task.status]
+    mark, style = MARKS["in part" if task.status == "failed" and task.points else task.status]
+    return _(mark), style
+
+
+def _points(task: TaskResult) -> str:
+    return _("{points} of {possible}").format(points=task.points, possible=task.possible)
+
+
+def _verdict(report: Report) -> Text:
+    """The line that says it, the verdict itself in its colour."""
+    name = _(words.NAMES[report.verdict])
+    name = name.upper() if report.verdict == "integrity" else name
+    points = _("{points} of {possible} points").format(points=report.score.points, possible=report.score.possible)
+    line = Text.assemble(_("Verdict:"), " ", (name, VERDICTS[report.verdict]), f", {points}")
+    if report.only:
+        line.append(" (" + _("asked for: {tasks}").format(tasks=", ".join(report.only)) + ")")
+    return line
 
 
 def _title(task: TaskResult) -> Text:
@@ -127,7 +141,7 @@ def _title(task: TaskResult) -> Text:
     for note in task.notes:
         title.append(f"\n{printable(note)}", style="dim")
     if task.because:
-        title.append(f"\nnot run: {task.because}", style="yellow")
+        title.append("\n" + _("not run: {because}").format(because=task.because), style="yellow")
     return title
 
 
@@ -141,12 +155,12 @@ def _draw_failure(task: TaskResult, out: Console, command: str) -> None:
         said = (finding.kind, finding.message)
     rest = len(task.findings) - len(shown)
     if rest:
-        out.print(f"  and {rest} more of this task; --format html shows them all", soft_wrap=True)
+        out.print("  " + _("and {n} more of this task; --format html shows them all").format(n=rest), soft_wrap=True)
     if causes := words.causes(shown):
-        out.print("  usual causes:")
+        out.print("  " + _("usual causes:"))
         for cause in causes:
             out.print(_item("-", cause, 4))
-    out.print(f"  next hint: {command} --only {task.id} --hint", soft_wrap=True)
+    out.print("  " + _("next hint: {command}").format(command=f"{command} --only {task.id} --hint"), soft_wrap=True)
 
 
 def _draw_finding(finding: Finding, out: Console, say: bool = True) -> None:
@@ -154,14 +168,14 @@ def _draw_finding(finding: Finding, out: Console, say: bool = True) -> None:
     if say:
         out.print(_item(f"[{finding.kind}]", printable(finding.message), 2, style))
     else:
-        out.print("  and")
+        out.print("  " + _("and"))
     rows = Table.grid(padding=(0, 2, 0, 0))
     rows.add_column(no_wrap=True, style="dim")
     rows.add_column(overflow="fold")
-    for name in ("file", "where", "expected", "found"):
+    for name, label in words.LABELS.items():
         value = getattr(finding, name)
         if value is not None:
-            rows.add_row(name, Text(_short(printable(value)), overflow="fold"))
+            rows.add_row(_(label), Text(_short(printable(value)), overflow="fold"))
     out.print(Padding(rows, (0, 0, 0, 4), expand=False))
 
 
@@ -169,7 +183,9 @@ def _short(text: str) -> str:
     """A screenful of one value hides all the others."""
     if len(text) <= MAX_VALUE:
         return text
-    return f"{text[: MAX_VALUE // 2]} ... ({len(text)} characters; --format html shows them all)"
+    return _("{start} ... ({n} characters; --format html shows them all)").format(
+        start=text[: MAX_VALUE // 2], n=len(text)
+    )
 
 
 def _draw_output(replay: Replay, out: Console) -> None:
@@ -185,19 +201,28 @@ def _draw_claims(claims: list[Claim], out: Console) -> None:
         return
     verified = sum(claim.standing == "verified" for claim in claims)
     out.print()
-    out.print(f"What the submission says of itself: {verified} of {len(claims)} claims verified here.", soft_wrap=True)
+    out.print(
+        ngettext(
+            "What the submission says of itself: {verified} of {n} claim verified here.",
+            "What the submission says of itself: {verified} of {n} claims verified here.",
+            len(claims),
+        ).format(verified=verified, n=len(claims)),
+        soft_wrap=True,
+    )
     for claim in sorted(claims, key=lambda claim: claim.standing != "contradicted"):
         if claim.standing == "contradicted":
-            out.print(_item("-", f"contradicted: {printable(claim.text)}", 2))
+            out.print(_item("-", _("contradicted: {claim}").format(claim=printable(claim.text)), 2))
         elif claim.because:
-            out.print(_item("-", f"not checkable here: {printable(claim.text)} ({printable(claim.because)})", 2))
+            text = _("not checkable here: {claim} ({because})")
+            text = text.format(claim=printable(claim.text), because=printable(claim.because))
+            out.print(_item("-", text, 2))
 
 
 def _draw_evidence(report: Report, out: Console) -> None:
     lines = words.evidence(report)
     out.print()
     if lines:
-        out.print("What the verdict stands on:")
+        out.print(_("What the verdict stands on:"))
     for line in lines:
         out.print(_item("-", printable(line), 2))
     out.print(words.sandbox(report), style="dim")

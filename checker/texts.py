@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from checker.gate import Refusal
+from checker.language import _, ngettext
 from checker.report import Finding
 from checker.spec import Artifact, Lab
 
@@ -25,9 +26,11 @@ def texts(lab: Lab, read: Callable[[str], str]) -> Iterator[Finding | tuple[Arti
             yield Finding(
                 kind="mismatch",
                 file=artifact.path,
-                expected=f"at least {artifact.min_words} words",
-                found=f"{words} words",
-                message="The text is shorter than the lab asks for.",
+                expected=ngettext("at least {n} word", "at least {n} words", artifact.min_words).format(
+                    n=artifact.min_words
+                ),
+                found=ngettext("{n} word", "{n} words", words).format(n=words),
+                message=_("The text is shorter than the lab asks for."),
             )
         for statement in artifact.statements:
             if not re.search(statement.pattern, text, re.IGNORECASE):
@@ -35,7 +38,7 @@ def texts(lab: Lab, read: Callable[[str], str]) -> Iterator[Finding | tuple[Arti
                     kind="mismatch",
                     file=artifact.path,
                     expected=statement.says,
-                    found="nothing that reads so",
-                    message="A statement the lab asks for is not there.",
+                    found=_("nothing that reads so"),
+                    message=_("A statement the lab asks for is not there."),
                 )
         yield artifact, text

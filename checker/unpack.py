@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from checker.faults import printable
-from checker.gate import MAX_COPIED, MAX_FILES, Folder, Refusal
+from checker.gate import MAX_COPIED, MAX_FILES, Folder, Refusal, in_bytes
+from checker.language import _
 
 MAX_ARCHIVE = MAX_TOTAL = MAX_COPIED
 MAX_MEMBERS = 2 * MAX_FILES  # folders count too
@@ -62,9 +63,11 @@ def unpack(archive: Path, destination: Path) -> None:
         elif data[257:262] == b"ustar":
             _untar(data, target)
         else:
-            _refuse(name, "This is no archive that can be unpacked.", "a zip, a tar or a tar.gz", data[:4].hex(" "))
+            _refuse(
+                name, _("This is no archive that can be unpacked."), _("a zip, a tar or a tar.gz"), data[:4].hex(" ")
+            )
     except _BROKEN as error:
-        _refuse(name, "The archive is damaged.", "a whole archive", printable(str(error)) or type(error).__name__)
+        _refuse(name, _("The archive is damaged."), _("a whole archive"), printable(str(error)) or type(error).__name__)
 
 
 @dataclass
@@ -82,20 +85,29 @@ class _Target:
         """Where the member ``name`` belongs; None if it is left out. Refusal: no place beneath the folder is safe."""
         self.members += 1
         if self.members > MAX_MEMBERS:
-            self.refuse(None, "It holds too many files.", f"at most {MAX_MEMBERS} members", f"more than {MAX_MEMBERS}")
+            self.refuse(
+                None,
+                _("It holds too many files."),
+                _("at most {n} members").format(n=MAX_MEMBERS),
+                _("more than {n}").format(n=MAX_MEMBERS),
+            )
         if name.startswith("/") or re.match(r"[A-Za-z]:", name):
-            self.refuse(name, "A name in it is absolute.", "a name beneath the archive's own folder", name)
+            self.refuse(name, _("A name in it is absolute."), _("a name beneath the archive's own folder"), name)
         if "\\" in name or not name.isprintable():
-            self.refuse(name, "A name in it holds a backslash or a control character.", "a plain name", name)
+            self.refuse(name, _("A name in it holds a backslash or a control character."), _("a plain name"), name)
         parts = [part for part in name.split("/") if part not in ("", ".")]
         if ".." in parts:
-            self.refuse(name, "A name in it leads out of the archive.", "a name without ..", name)
+            self.refuse(name, _("A name in it leads out of the archive."), _("a name without .."), name)
         if not parts or any(part in LEFT_OUT for part in parts):
             return None
         sizes = [len(part.encode()) for part in parts]
         if len(parts) > MAX_DEPTH or max(sizes) > MAX_NAME or sum(sizes) > MAX_PATH:
-            expected = f"at most {MAX_DEPTH} folders deep, {MAX_NAME} bytes a part, {MAX_PATH} in all"
-            self.refuse(name[:80], "A name in it is too long or too deep.", expected, f"{len(name)} characters")
+            expected = _("at most {depth} folders deep, {name} bytes a part, {path} in all").format(
+                depth=MAX_DEPTH, name=MAX_NAME, path=MAX_PATH
+            )
+            self.refuse(
+                name[:80], _("A name in it is too long or too deep."), expected, _("{n} characters").format(n=len(name))
+            )
         for n in range(1, len(parts) + 1):
             self._claim("/".join(parts[:n]), file=n == len(parts) and not folder)
         return self.folder.joinpath(*parts)
@@ -105,9 +117,9 @@ class _Target:
         blind = unicodedata.normalize("NFC", path).casefold()
         other = self.spelled.setdefault(blind, path)
         if other != path:
-            self.refuse(path, "Two names in it differ in upper and lower case only.", other, path)
+            self.refuse(path, _("Two names in it differ in upper and lower case only."), other, path)
         if path in self.files or (file and (self.folder / path).exists()):
-            self.refuse(path, "A name is in it more than once.", "each name once", path)
+            self.refuse(path, _("A name is in it more than once."), _("each name once"), path)
         if file:
             self.files.add(path)
 
@@ -116,38 +128,48 @@ class _Target:
         name = place.relative_to(self.folder).as_posix()
         self.room -= size
         if size < 0 or self.room < 0:
-            self.refuse(name, "It unpacks to more than any lab asks for.", f"at most {MAX_TOTAL} bytes", "more")
+            self.refuse(
+                name,
+                _("It unpacks to more than any lab asks for."),
+                _("at most {n} bytes").format(n=MAX_TOTAL),
+                _("more"),
+            )
         data = source.read(size + 1)
         if len(data) != size:
-            self.refuse(name, "The archive's own table of sizes is wrong.", f"{size} bytes", f"{len(data)} bytes")
+            self.refuse(name, _("The archive's own table of sizes is wrong."), in_bytes(size), in_bytes(len(data)))
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
 
     def refuse(self, where: str | None, message: str, expected: str, found: str) -> NoReturn:
-        _refuse(self.archive, f"The archive was not unpacked. {message}", expected, found, where)
+        _refuse(self.archive, f"{_('The archive was not unpacked.')} {message}", expected, found, where)
 
 
 def _unzip(data: bytes, target: _Target) -> None:
     at = data.rfind(_END, -65557 if len(data) > 65557 else 0)  # the end record, before a comment of at most 64 KiB
     (directory,) = struct.unpack("<L", data[at + 12 : at + 16]) if at >= 0 else (0,)
     if directory > ZIP_DIRECTORY:
-        expected, found = f"at most {ZIP_DIRECTORY} bytes", f"{directory} bytes"
-        target.refuse(None, "Its table of contents is too long.", expected, found)
+        expected, found = _("at most {n} bytes").format(n=ZIP_DIRECTORY), in_bytes(directory)
+        target.refuse(None, _("Its table of contents is too long."), expected, found)
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         end = 0
         for info in sorted(archive.infolist(), key=lambda info: info.header_offset):
             name = info.filename
             if info.header_offset < end:
-                target.refuse(name, "Two members lie over each other.", "each in bytes of its own", name)
+                target.refuse(name, _("Two members lie over each other."), _("each in bytes of its own"), name)
             end = info.header_offset + 30 + len(info.orig_filename) + info.compress_size
             kind = stat.S_IFMT(info.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                target.refuse(name, "It holds something other than files and folders.", "a file", _named(kind))
+                target.refuse(name, _("It holds something other than files and folders."), _("a file"), _named(kind))
             if info.flag_bits & 1:
-                target.refuse(name, "A file in it needs a password.", "a file that anyone can read", "an encrypted one")
+                target.refuse(
+                    name, _("A file in it needs a password."), _("a file that anyone can read"), _("an encrypted one")
+                )
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack without a bound
-                expected, found = "stored or deflated", f"zip method {info.compress_type}"
-                target.refuse(name, "A file in it is packed in an uncommon way.", expected, found)
+                expected, found = (
+                    _("stored or deflated"),
+                    _("zip method {compress_type}").format(compress_type=info.compress_type),
+                )
+                target.refuse(name, _("A file in it is packed in an uncommon way."), expected, found)
             if info.file_size > SMALL and info.file_size > MAX_RATIO * info.compress_size:
                 _too_tight(target.archive, name)
             place = target.place(info.orig_filename, info.is_dir())
@@ -163,8 +185,8 @@ def _gunzip(data: bytes, name: str) -> bytes:
     with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
         found = file.read(min(limit, max(SMALL, MAX_RATIO * len(data))) + 1)
     if len(found) > limit:
-        message = "The archive was not unpacked. It unpacks to more than any lab asks for."
-        _refuse(name, message, f"at most {limit} bytes", "more")
+        message = f"{_('The archive was not unpacked.')} {_('It unpacks to more than any lab asks for.')}"
+        _refuse(name, message, _("at most {n} bytes").format(n=limit), _("more"))
     if len(found) > max(SMALL, MAX_RATIO * len(data)):
         _too_tight(name, None)
     return found
@@ -176,10 +198,10 @@ def _untar(data: bytes, target: _Target) -> None:
             name = member.name
             if not (member.isreg() or member.isdir()):
                 kinds = {tarfile.SYMTYPE: stat.S_IFLNK, tarfile.FIFOTYPE: stat.S_IFIFO, tarfile.LNKTYPE: stat.S_IFREG}
-                found = "a hard link" if member.islnk() else _named(kinds.get(member.type, stat.S_IFCHR))
-                target.refuse(name, "It holds something other than files and folders.", "a file", found)
+                found = _("a hard link") if member.islnk() else _named(kinds.get(member.type, stat.S_IFCHR))
+                target.refuse(name, _("It holds something other than files and folders."), _("a file"), found)
             if member.issparse():
-                target.refuse(name, "A file in it has holes.", "a file with all its bytes", "a sparse file")
+                target.refuse(name, _("A file in it has holes."), _("a file with all its bytes"), _("a sparse file"))
             place = target.place(name, member.isdir())
             if place is not None and member.isdir():
                 place.mkdir(parents=True, exist_ok=True)
@@ -194,24 +216,26 @@ def _members(archive: tarfile.TarFile, target: _Target) -> Iterator[tarfile.TarI
     end = 0
     while (member := archive.next()) is not None:
         if member.offset < end or member.size < 0:
-            target.refuse(member.name, "Two members lie over each other.", "each in bytes of its own", "an overlap")
+            target.refuse(
+                member.name, _("Two members lie over each other."), _("each in bytes of its own"), _("an overlap")
+            )
         end = member.offset_data + (0 if member.issparse() else member.size)
         yield member
 
 
 def _named(kind: int) -> str:
     names = {
-        stat.S_IFLNK: "a symbolic link",
-        stat.S_IFIFO: "a FIFO",
-        stat.S_IFCHR: "a device",
-        stat.S_IFBLK: "a device",
+        stat.S_IFLNK: _("a symbolic link"),
+        stat.S_IFIFO: _("a FIFO"),
+        stat.S_IFCHR: _("a device"),
+        stat.S_IFBLK: _("a device"),
     }
-    return names.get(kind, "something else")
+    return names.get(kind, _("something else"))
 
 
 def _too_tight(archive: str, name: str | None) -> NoReturn:
-    message = "The archive was not unpacked. It unpacks to far more than it holds, as a bomb does."
-    _refuse(archive, message, f"at most {MAX_RATIO} times its size", "more", name)
+    message = f"{_('The archive was not unpacked.')} {_('It unpacks to far more than it holds, as a bomb does.')}"
+    _refuse(archive, message, _("at most {n} times its size").format(n=MAX_RATIO), _("more"), name)
 
 
 def _refuse(archive: str, message: str, expected: str, found: str, where: str | None = None) -> NoReturn:

@@ -17,6 +17,7 @@ import click
 
 from checker.faults import printable
 from checker.gate import SKIPPED
+from checker.language import _
 
 QUIET, LOOK = 300, 250  # ms: saves this close together are one; how often the running check is looked at
 PATIENCE = 10.0  # seconds that an interrupted check has to put its things away
@@ -38,18 +39,26 @@ def watch(submission: Path, arguments: Sequence[str]) -> int:
             yield_on_timeout=True,
         ):
             if not here.exists():
-                _say(f"{printable(str(submission))} is gone: there is nothing left to watch.")
+                _say(
+                    _("{submission} is gone: there is nothing left to watch.").format(
+                        submission=printable(str(submission))
+                    )
+                )
                 return 1
             if first or found:
                 if check:
                     _stop(check)
                 click.clear()
                 if found:
-                    _say(f"Changed: {_names(here, (path for _, path in found))}")
+                    _say(_("Changed: {names}").format(names=_names(here, (path for _kind, path in found))))
                 check, first = _start(arguments), False
             elif check and check.poll() is not None:
                 check = None
-                _say(f"Watching {printable(str(submission))}: save a file to check it again. Ctrl-C ends.")
+                _say(
+                    _("Watching {submission}: save a file to check it again. Ctrl-C ends.").format(
+                        submission=printable(str(submission))
+                    )
+                )
         return 0
     finally:
         if check:
@@ -65,7 +74,8 @@ def is_work(here: Path, path: Path) -> bool:
 
 def _names(here: Path, paths: Iterable[str]) -> str:
     names = sorted({printable(str(Path(path).relative_to(here))) for path in paths})
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    shown, rest = ", ".join(names[:3]), len(names) - 3
+    return _("{names} and {n} more").format(names=shown, n=rest) if rest > 0 else shown
 
 
 def _start(arguments: Sequence[str]) -> subprocess.Popen[bytes]:

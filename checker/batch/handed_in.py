@@ -15,6 +15,7 @@ from pathlib import Path
 
 from checker.faults import printable
 from checker.gate import SKIPPED, Folder, Refusal
+from checker.language import _
 from checker.spec import Lab
 from checker.unpack import unpack
 
@@ -47,8 +48,10 @@ def handed_in(submissions: Path) -> list[HandedIn]:
 def opened(path: Path, lab: Lab, scratch: Path) -> Path:
     """The folder that holds the work in ``path``; an archive goes to ``scratch`` first. Refusal: there is none."""
     if path.is_symlink():
-        message = "Only a folder or an archive that lies here itself is read."
-        raise Refusal("unreadable", path.name, message, expected="a folder or an archive", found="a symbolic link")
+        message = _("Only a folder or an archive that lies here itself is read.")
+        raise Refusal(
+            "unreadable", path.name, message, expected=_("a folder or an archive"), found=_("a symbolic link")
+        )
     found = _step_in(path, lab) if path.is_dir() else path
     if not found.is_dir():
         folder = scratch / "submission"
@@ -61,7 +64,7 @@ def opened(path: Path, lab: Lab, scratch: Path) -> Path:
 def _step_in(folder: Path, lab: Lab, archives: bool = True) -> Path:
     """Past what wraps the work, as long as there is nothing else: a folder in an archive, an archive in a folder."""
     wanted = {artifact.path.split("/")[0] for artifact in lab.artifacts}
-    for _ in range(4):
+    for _depth in range(4):
         with os.scandir(folder) as entries:
             inside = [e for e in entries if e.name not in SKIPPED and not e.name.startswith(".")]
         if len(inside) != 1 or inside[0].name in wanted:

@@ -23,6 +23,7 @@ import checker
 import courselib
 from checker.batch.lanes import BatchError
 from checker.check import Options
+from checker.language import _, spoken
 
 PACKAGES = ("torch", "numpy", "triton", "pydantic")
 TABLES = """
@@ -59,7 +60,13 @@ class Checked:
 def conditions(lab_dir: Path, only: list[str], options: Options) -> Conditions:
     """Those of this batch, here."""
     sources = [Path(checker.__file__).parent, Path(courselib.__file__).parent]
-    chosen = {"only": sorted(only), "timeout": options.timeout, "tier": options.tier, "seed": options.hidden_seed}
+    chosen = {
+        "only": sorted(only),
+        "timeout": options.timeout,
+        "tier": options.tier,
+        "seed": options.hidden_seed,
+        "language": spoken(),
+    }
     lab = hashlib.sha256((lab_dir / "lab.toml").read_bytes()).hexdigest()
     return Conditions(_hash_of(sources), _environment(), lab, json.dumps(chosen))
 
@@ -74,14 +81,18 @@ class Kept:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(self._lock)
-            raise BatchError(f"another batch is writing to {out}. Wait for it, or name another --report.") from None
+            raise BatchError(
+                _("another batch is writing to {out}. Wait for it, or name another --report.").format(out=out)
+            ) from None
         try:
             self._base = sqlite3.connect(out / "batch.sqlite", isolation_level=None)
             self._base.execute("PRAGMA journal_mode=WAL")
             self._base.executescript(TABLES)
         except sqlite3.DatabaseError as error:
             os.close(self._lock)
-            message = f"{out / 'batch.sqlite'} cannot be used ({error}). Move it away to check the class afresh."
+            message = _("{file} cannot be used ({error}). Move it away to check the class afresh.").format(
+                file=out / "batch.sqlite", error=error
+            )
             raise BatchError(message) from None
 
     def hidden_seed(self, asked: int | None) -> int:

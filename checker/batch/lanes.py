@@ -14,6 +14,8 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
+from checker.language import _
+
 WORK = "checker.batch.work"  # the module that does it; another one in tests
 MAX_ANSWER = 64 * 1024 * 1024
 
@@ -49,13 +51,17 @@ def ask(request: dict[str, Any]) -> dict[str, Any]:
     if not line.endswith(b"\n"):
         _ended(zygote)
         if _closed.is_set():
-            return {"trouble": "The batch was stopped."}
-        return {"trouble": f"The process that checks it was ended from outside (exit status {zygote.returncode})."}
+            return {"trouble": _("The batch was stopped.")}
+        return {
+            "trouble": _("The process that checks it was ended from outside (exit status {returncode}).").format(
+                returncode=zygote.returncode
+            )
+        }
     with _lock:
         _free.append(zygote)
     answer: dict[str, Any] = json.loads(line)
     if "cannot" in answer:
-        raise BatchError(f"this machine cannot check the lab. {answer['cannot']}")
+        raise BatchError(f"{_('this machine cannot check the lab.')} {answer['cannot']}")
     return answer
 
 
@@ -87,7 +93,7 @@ def rest() -> None:
 def _taken() -> subprocess.Popen[bytes]:
     with _lock:
         if _closed.is_set():
-            raise BatchError("the batch was stopped.")
+            raise BatchError(_("the batch was stopped."))
         if _free:
             return _free.pop()
         # Python 3.12 warns when a process forks that has threads: here courselib's, idle, and it counts with that.

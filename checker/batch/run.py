@@ -19,6 +19,7 @@ from checker.batch.handed_in import HandedIn, handed_in
 from checker.batch.kept import Checked, Conditions, Kept
 from checker.batch.lanes import BatchError, Bounds
 from checker.check import Options
+from checker.language import _, spoken
 
 Tick = Callable[[str, int, int], None]  # what is done, how much of it, of how much
 
@@ -54,7 +55,7 @@ def engine(name: str, jobs: int, address: str | None) -> Iterator[None]:
     try:
         from distributed import Client, LocalCluster
     except ImportError:
-        raise BatchError("--engine dask needs dask. Install it: pip install 'byte-for-byte[dask]'") from None
+        raise BatchError(_("--engine dask needs dask. Install it: pip install 'byte-for-byte[dask]'")) from None
     logging.getLogger("distributed").setLevel(logging.WARNING)
     mine = "127.0.0.1:0"  # its pages, for this machine only, on any free port
     try:
@@ -68,7 +69,9 @@ def engine(name: str, jobs: int, address: str | None) -> Iterator[None]:
         )
         client = Client(here, timeout=20)
     except (OSError, ValueError) as error:
-        raise BatchError(f"no dask scheduler answers at {address} ({error}).") from None
+        raise BatchError(
+            _("no dask scheduler answers at {address} ({error}).").format(address=address, error=error)
+        ) from None
     try:
         with parallel_config(backend="dask", n_jobs=-1):
             yield
@@ -125,6 +128,7 @@ def _request(batch: Batch, do: str, who: HandedIn) -> dict[str, Any]:
         "hidden_seed": batch.options.hidden_seed,
         "timeout": batch.options.timeout,
         "tier": batch.options.tier,
+        "language": spoken(),
         "limit": batch.bounds.seconds,
         "memory": batch.bounds.memory,
     }

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from checker.batch.handed_in import HandedIn
+from checker.language import _
 from checker.report import Evidence, Finding, Report, Submission, TaskResult
 from checker.spec import Lab
 
@@ -71,7 +72,7 @@ def without_clock(report: Report, name: str) -> Report:
     runs = [run.model_copy(update={"seconds": 0.0, "output_tail": ""}) for run in report.evidence.replayed]
     evidence: Evidence = report.evidence.model_copy(update={"replayed": runs})
     submission = Submission(path=name, fingerprint=report.submission.fingerprint)
-    changes = {"submission": submission, "started": "with the class", "durations": {}, "evidence": evidence}
+    changes = {"submission": submission, "started": _("with the class"), "durations": {}, "evidence": evidence}
     return report.model_copy(update=changes)
 
 
@@ -95,7 +96,7 @@ def first_faults(students: Iterable[Student]) -> list[Group]:
         key = (task.id if task else "", finding.kind, finding.message)
         group = groups.setdefault(key, Group(f"[{finding.kind}] {finding.message}", task.id if task else None))
         place = ": ".join(part for part in (finding.file if task else None, finding.where) if part)
-        group.places[place or "as a whole"].append(student.who)
+        group.places[place or _("as a whole")].append(student.who)
     return _largest_first(groups.values())
 
 
@@ -126,8 +127,8 @@ def shared(lab: Lab, students: Iterable[Student], given_out: set[str]) -> list[S
         for path, digest in student.files.items():
             if digest not in given_out and (kinds[path] in TEXTS or _at_fault(student, path)):
                 files[path, digest].append(student)
-    found = [Shared("the whole submission", [s.who for s in some]) for some in whole.values() if len(some) > 1]
-    for (path, _), some in sorted(files.items()):
+    found = [Shared(_("the whole submission"), [s.who for s in some]) for some in whole.values() if len(some) > 1]
+    for (path, _digest), some in sorted(files.items()):
         if len({student.fingerprint for student in some}) > 1:
             found.append(Shared(path, [student.who for student in some]))
     return found

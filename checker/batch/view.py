@@ -21,9 +21,11 @@ from checker.batch.handed_in import given_out
 from checker.batch.run import Batch, Row
 from checker.batch.together import FAILED, STANDINGS, Student, without_clock
 from checker.faults import printable
+from checker.language import _, ngettext, spoken
 from checker.report import Report
 from checker.spec import Lab
 from checker.views import draw
+from checker.views.words import NAMES
 
 HERE = Path(__file__).parent
 
@@ -45,11 +47,16 @@ def summary(rows: list[Row]) -> list[str]:
     """For the terminal: how many stand where, and on whom the checker failed."""
     students = [_student(row) for row in rows]
     counts = Counter(student.standing for student in students)
-    shown = ", ".join(f"{counts[standing]} {standing}" for standing in STANDINGS if counts[standing])
-    lines = [f"{len(rows)} submissions: {shown or 'none'}"]
+    shown = ", ".join(f"{counts[standing]} {_(NAMES[standing])}" for standing in STANDINGS if counts[standing])
+    first = ngettext("{n} submission: {verdicts}", "{n} submissions: {verdicts}", len(rows))
+    lines = [first.format(n=len(rows), verdicts=shown or _("none"))]
     for student in students:
         if student.trouble:
-            lines.append(f"The checker itself failed on {student.who.name}: {_last(student.trouble)}")
+            lines.append(
+                _("The checker itself failed on {name}: {what}").format(
+                    name=student.who.name, what=_last(student.trouble)
+                )
+            )
     return lines
 
 
@@ -63,9 +70,12 @@ def page(students: list[Student], lab: Lab, batch: Batch) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals.update(_=_, ngettext=ngettext)
     asked = lab.with_required(batch.only or [task.id for task in lab.tasks])
     points = [student.report.score.points for student in students if student.report]
     return environment.get_template("class.html.j2").render(
+        language=spoken(),
+        NAMES=NAMES,
         lab=lab,
         students=students,
         options=batch.options,
@@ -106,15 +116,18 @@ def _student(row: Row) -> Student:
 
 
 def _log(row: Row) -> str:
-    lines = [row.who.name, f"checked in {row.checked.seconds:.1f} s"]
+    lines = [row.who.name, _("checked in {seconds:.1f} s").format(seconds=row.checked.seconds)]
     if row.checked.trouble:
-        lines += ["", "The checker itself failed on this submission:", printable(row.checked.trouble, keep="\n")]
+        lines += ["", _("The checker itself failed on this submission:"), printable(row.checked.trouble, keep="\n")]
     if row.checked.report:
         report = Report.model_validate_json(row.checked.report)
-        lines.append(f"started {report.started}")
+        lines.append(_("started {when}").format(when=report.started))
         for run in report.evidence.replayed:
             command = printable(" ".join([run.script, *run.arguments]))
-            lines += ["", f"{command}: {run.outcome}, exit code {run.exit_code}, {run.seconds:.1f} s; it printed:"]
+            said = _("{command}: {outcome}, exit code {code}, {seconds:.1f} s; it printed:").format(
+                command=command, outcome=_(NAMES[run.outcome]), code=run.exit_code, seconds=run.seconds
+            )
+            lines += ["", said]
             # Of a progress bar, what a terminal shows in the end.
             shown = [line.rstrip("\r").rpartition("\r")[2] for line in run.output_tail.split("\n")]
             lines.append(printable("\n".join(shown), keep="\n"))
@@ -124,7 +137,11 @@ def _log(row: Row) -> str:
 def _tenths(points: list[int], most: int) -> list[tuple[str, int]]:
     """How many have how many of ``most`` points, in ten steps; those who have all are apart."""
     steps = [(most * n // 10, most * (n + 1) // 10 - 1) for n in range(10)]
-    found = [(f"{a} to {b}" if b > a else str(a), sum(a <= p <= b for p in points)) for a, b in steps if b >= a]
+    found = [
+        (_("{first} to {last}").format(first=a, last=b) if b > a else str(a), sum(a <= p <= b for p in points))
+        for a, b in steps
+        if b >= a
+    ]
     return [*found, (str(most), points.count(most))]
 
 

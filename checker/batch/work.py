@@ -14,6 +14,7 @@ from typing import Any
 from checker.batch.handed_in import artifacts, opened
 from checker.check import Options, check, not_started, nothing_started, refused
 from checker.gate import Folder, Refusal
+from checker.language import _, said_by_the_system
 from checker.report import Report
 from checker.sandbox import choose
 from checker.spec import load_lab
@@ -62,8 +63,8 @@ def _open(request: Request, scratch: Path) -> Path | Report:
     except Refusal as refusal:
         return refused(lab, path, only, refusal.finding)
     except OSError as error:
-        found = (error.strerror or str(error)).lower()
-        expected, message = "a folder that can be read", "The submission cannot be opened."
+        found = said_by_the_system(error).lower()
+        expected, message = _("a folder that can be read"), _("The submission cannot be opened.")
         return refused(lab, path, only, Refusal("unreadable", None, message, expected=expected, found=found).finding)
 
 

@@ -25,6 +25,8 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
+from checker.language import _, speaking
+
 MAX_ANSWER = 64 * 1024 * 1024
 MAX_REQUEST = 1024 * 1024
 TAIL = 8000  # bytes of what a fork that came to a bad end has said
@@ -49,13 +51,14 @@ def main() -> None:
             if not more:
                 return
             buffer += more
-        line, _, buffer = buffer.partition(b"\n")
+        line, _newline, buffer = buffer.partition(b"\n")
         request = json.loads(line)
         try:
-            if request["do"] == "check_one" and not warm:
-                work.warm(request)
-                warm = True
-            answer = _served(work, request)
+            with speaking(request.get("language", "en")):
+                if request["do"] == "check_one" and not warm:
+                    work.warm(request)
+                    warm = True
+                answer = _served(work, request)
         except AskerGoneError:
             return
         except Exception as error:  # it is not the submission's doing, and no other would fare better
@@ -99,7 +102,7 @@ def _read(source: int, deadline: float) -> tuple[bytes, bool]:
     poll.register(0, select.POLLIN)  # nothing is asked before this is answered: it can only be the end
     data = b""
     while (left := deadline - time.monotonic()) > 0 and len(data) <= MAX_ANSWER:
-        ready = [fd for fd, _ in poll.poll(min(left, 60) * 1000)]
+        ready = [fd for fd, _event in poll.poll(min(left, 60) * 1000)]
         if 0 in ready:
             raise AskerGoneError
         if source in ready:
@@ -113,12 +116,12 @@ def _read(source: int, deadline: float) -> tuple[bytes, bool]:
 def _why(status: int | None, in_time: bool, limit: float, scratch: Path) -> str:
     """What became of a fork that gave no answer, and the end of what it said."""
     if not in_time:
-        how = f"It did not end within {limit:g} s, and was stopped with all it had started."
+        how = _("It did not end within {limit:g} s, and was stopped with all it had started.").format(limit=limit)
     elif status is not None and os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        how = f"It was ended by signal {number} ({signal.strsignal(number)})."
+        how = _("It was ended by signal {number} ({name}).").format(number=number, name=signal.strsignal(number))
     else:
-        how = "It ended without an answer."
+        how = _("It ended without an answer.")
     with contextlib.suppress(OSError), open(scratch / "stderr", "rb") as file:
         file.seek(max(0, (scratch / "stderr").stat().st_size - TAIL))
         said = file.read(TAIL).decode("utf-8", "replace").strip()
@@ -140,7 +143,7 @@ def _be_the_fork(work: Any, request: dict[str, Any], scratch: Path, sink: int) -
         os.dup2(said, 2)
         faulthandler.enable(2)
         tempfile.tempdir = os.environ["TMPDIR"] = str(scratch)
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        _soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(resource.RLIMIT_DATA, (request["memory"], hard))  # the soft one: a sandbox sets its own
         try:
             answer = getattr(work, request["do"])(request, scratch)

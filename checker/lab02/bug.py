@@ -19,6 +19,7 @@ from checker.lab02.prompts import Ask
 from checker.lab02.zoo.alone import ALONE
 from checker.lab02.zoo.causes import CAUSES
 from checker.lab02.zoo.mutant import Planted
+from checker.language import N_, _, said_by_the_system
 from courselib.grammar.prompts import sample_prompts
 
 if TYPE_CHECKING:
@@ -95,24 +96,33 @@ def write_case(student: str, out: Path) -> None:
         **{key: value for key, value in asdict(case.ask).items() if key in ("prompt", "seed")},
         "ids": case.ids,
         "tokens": case.tokens,
-        "causes": CAUSES,
+        "causes": {name: _(words) for name, words in CAUSES.items()},
     }
     out.mkdir(parents=True, exist_ok=True)
     np.savez(out / "case.npz", **arrays)
     (out / "case.json").write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-@click.command(name="bug")
-@click.option("--student", required=True, help="Your name, as your course writes it: it decides which bug is yours.")
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The folder to write to.")
+@click.command(name="bug", help=N_("Write the traces of your own planted bug, to be diagnosed: lab 02, block B."))
+@click.option(
+    "--student", required=True, help=N_("Your name, as your course writes it: it decides which bug is yours.")
+)
+@click.option(
+    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help=N_("The folder to write to.")
+)
 def command(student: str, out: Path) -> int:
-    """Write the traces of your own planted bug, to be diagnosed: lab 02, block B."""
     if not student.strip() or len(student) > 100 or not student.isprintable():
-        raise click.UsageError("--student takes a name of 1 to 100 printable characters.")
+        raise click.UsageError(_("--student takes a name of 1 to 100 printable characters."))
     try:
         write_case(student.strip(), out)
     except OSError as error:
-        raise click.UsageError(f"the case cannot be written to {out}: {error.strerror}.") from None
-    click.echo(f"Two runs of one prompt, with a planted cache and without, are in {out}: case.npz and case.json.")
-    click.echo("Where do they first differ, and why? Write it down in diagnosis.json; lab 02's brief says how.")
+        raise click.UsageError(
+            _("the case cannot be written to {out}: {strerror}.").format(out=out, strerror=said_by_the_system(error))
+        ) from None
+    click.echo(
+        _("Two runs of one prompt, with a planted cache and without, are in {out}: case.npz and case.json.").format(
+            out=out
+        )
+    )
+    click.echo(_("Where do they first differ, and why? Write it down in diagnosis.json; lab 02's brief says how."))
     return 0

@@ -14,11 +14,13 @@ from checker.check import Part
 from checker.gate import Refusal
 from checker.lab02 import causes
 from checker.lab02.consistency import bytes_equal, extended_cases
+from checker.lab02.ledger import ITS_PROBE
 from checker.lab02.prompts import Ask, extended_prompts
 from checker.lab02.schemas import Case, Results
 from checker.lab02.work import PROPERTY_TEST, Work
 from checker.lab02.zoo import Planted
-from checker.replay import no_end
+from checker.language import _, ngettext, told
+from checker.replay import ended_with, no_end
 from checker.report import Finding
 
 if TYPE_CHECKING:
@@ -42,7 +44,9 @@ def catches(work: Work) -> Iterator[Finding | Part | str]:
             caught += 1
     n = len(work.planted.sample)
     yield Part(0 if alarms else caught, n)  # who cries at everything has caught nothing
-    yield f"{caught} of {n} planted caches caught"
+    yield ngettext("{caught} of {n} planted cache caught", "{caught} of {n} planted caches caught", n).format(
+        caught=caught, n=n
+    )
 
 
 def _probe(work: Work) -> Iterator[Finding]:
@@ -58,28 +62,30 @@ def _probe(work: Work) -> Iterator[Finding]:
         if cached in right and uncached not in right:
             continue
         if uncached in right:
-            message = "Your test compares a cache with itself: what it calls uncached read a slot that we overwrote."
-            found = "on both paths, the rows of the overwritten slot"
+            message = _("Your test compares a cache with itself: what it calls uncached read a slot that we overwrote.")
+            found = _("on both paths, the rows of the overwritten slot")
         elif cached == uncached:
-            message = (
-                "Your test never reads a cache: a slot was overwritten while tokens were decoded, and what it calls "
-                "cached did not change. Both its paths recompute everything, so no planted cache can show in it."
+            message = _(
+                "Your test never reads a cache: a slot was overwritten while tokens were "
+                "decoded, and what it calls cached did not change. Both its paths recompute "
+                "everything, so no planted cache can show in it."
             )
-            found = "on both paths, the rows of a run without a cache"
+            found = _("on both paths, the rows of a run without a cache")
         else:
-            message = (
-                "What your test calls cached is not a prefill and then one token a step: each step left in the cache "
-                "how many tokens it was given, and another number than 1 was read, or another number of steps."
+            message = _(
+                "What your test calls cached is not a prefill and then one token a step: each "
+                "step left in the cache how many tokens it was given, and another number than 1 "
+                "was read, or another number of steps."
             )
-            found = "other rows"
+            found = _("other rows")
         yield Finding(
             kind="mismatch",
             file=PROPERTY_TEST,
-            where=f"its run on a probe: prompt {ask.id}",
-            expected="on the cached path, the rows of the overwritten slot; on the other, those of the model",
+            where=f"{_(ITS_PROBE)}: prompt {ask.id}",
+            expected=_("on the cached path, the rows of the overwritten slot; on the other, those of the model"),
             found=found,
             message=message,
-            usual_causes=causes.NO_CACHE,
+            usual_causes=told(causes.NO_CACHE),
         )
         return
 
@@ -94,11 +100,11 @@ def _false_alarm(work: Work) -> Iterator[Finding]:
             yield Finding(
                 kind="mismatch",
                 file=PROPERTY_TEST,
-                where=f"its run on a sound cache: prompt {ask.id}",
-                expected="no difference",
-                found="a difference, by its own account" if _admits(case) else "two digests that differ",
-                message="Your test finds fault with a cache that keeps every row as it was given.",
-                usual_causes=causes.FALSE_ALARM,
+                where=_("its run on a sound cache: prompt {ask}").format(ask=ask.id),
+                expected=_("no difference"),
+                found=_("a difference, by its own account") if _admits(case) else _("two digests that differ"),
+                message=_("Your test finds fault with a cache that keeps every row as it was given."),
+                usual_causes=told(causes.FALSE_ALARM),
             )
             return
 
@@ -107,33 +113,33 @@ def _missed(work: Work, planted: Planted) -> Finding | None:
     """Why this planted cache does not count as caught, or None: it does."""
     from checker.lab02.zoo import oracle
 
-    work.options.progress("testing your test on planted caches", 1.0)
+    work.options.progress(_("testing your test on planted caches"), 1.0)
     cases = _cases(work, planted)
     if isinstance(cases, Finding):
         return cases
     right = _right(work, planted)
-    told = [(ask, case) for ask, case in cases if _admits(case) and not bytes_equal(case)]
-    if any(oracle.cached_account(case) in right.get(ask.id, ()) for ask, case in told):
+    admitted = [(ask, case) for ask, case in cases if _admits(case) and not bytes_equal(case)]
+    if any(oracle.cached_account(case) in right.get(ask.id, ()) for ask, case in admitted):
         return None
-    if told:
-        message = "Your test says that a planted cache differs, with rows that this cache does not give."
+    if admitted:
+        message = _("Your test says that a planted cache differs, with rows that this cache does not give.")
         if planted.mutant.seen == "warm":
-            message += " Is the warm case made as the brief says, with reset and truncate?"
-        found = f"other rows, in {told[0][0].id}"
-    elif any(not bytes_equal(case) for _, case in cases):
-        message = "Your test passes a planted cache: its own digests differ, and it counts no row that does."
-        found = "no row counted"
+            message += " " + _("Is the warm case made as the brief says, with reset and truncate?")
+        found = _("other rows, in {case}").format(case=admitted[0][0].id)
+    elif any(not bytes_equal(case) for _ask, case in cases):
+        message = _("Your test passes a planted cache: its own digests differ, and it counts no row that does.")
+        found = _("no row counted")
     else:
-        message = "Your test passes a planted cache."
-        found = f"no difference in {len(cases)} cases" if cases else "no extended cases"
+        message = _("Your test passes a planted cache.")
+        found = _no_difference(len(cases)) if cases else _("no extended cases")
     return Finding(
         kind="mismatch",
         file=PROPERTY_TEST,
-        where=f"its run on a planted cache ({planted.mutant.seen})",
-        expected="a case that differs",
+        where=_("its run on a planted cache ({seen})").format(seen=planted.mutant.seen),
+        expected=_("a case that differs"),
         found=found,
-        message=f"{message} {planted.mutant.behaviour}",
-        usual_causes=causes.LET_PASS,
+        message=f"{message} {_(planted.mutant.behaviour)}",
+        usual_causes=told(causes.LET_PASS),
     )
 
 
@@ -165,16 +171,20 @@ def _cases(work: Work, planted: Planted) -> Cases | Finding:
             return []
         if [(c.id, c.prompt, c.seed) for c in cases] == [(a.id, a.prompt, a.seed) for a in asks]:
             return list(zip(asks, cases, strict=True))
-        found = "Its results.json holds other cases than were asked for."
+        found = _("Its results.json holds other cases than were asked for.")
     return Finding(
         kind="replay",
         file=PROPERTY_TEST,
-        where=f"its run on a planted cache ({planted.mutant.seen})",
-        expected="results.json; a case that fails is a result too",
-        found="nothing to go by",
-        message=f"Your test was run on a planted cache. {planted.mutant.behaviour} {found}",
-        usual_causes=causes.NO_DATA_PLANTED,
+        where=_("its run on a planted cache ({seen})").format(seen=planted.mutant.seen),
+        expected=_("results.json; a case that fails is a result too"),
+        found=_("nothing to go by"),
+        message=f"{_('Your test was run on a planted cache.')} {_(planted.mutant.behaviour)} {found}",
+        usual_causes=told(causes.NO_DATA_PLANTED),
     )
+
+
+def _no_difference(n: int) -> str:
+    return ngettext("no difference in {n} case", "no difference in {n} cases", n).format(n=n)
 
 
 def _results(work: Work, planted: Planted) -> Results | str:
@@ -185,8 +195,8 @@ def _results(work: Work, planted: Planted) -> Results | str:
     try:
         found = work.planted_results(planted)
     except Refusal as refusal:
-        ended = f" It ended with exit code {run.exit_code}." if run.exit_code else ""
-        return f"Its results.json: {refusal}{ended}"
+        return f"{_('Its results.json: {fault}').format(fault=refusal)}{ended_with(run)}"
     if isinstance(found, list):
-        return f"In its results.json, {found[0].where or 'the document'}: {found[0].message}"
+        where = found[0].where or _("the document")
+        return _("In its results.json, {where}: {fault}").format(where=where, fault=found[0].message)
     return found

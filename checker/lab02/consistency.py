@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from checker.faults import show
 from checker.lab02.prompts import Ask, extended_prompts, n_tokens
 from checker.lab02.schemas import MAX_NEW_TOKENS, Case, Extended, FixedRun, Results, Rows, StockRun, Summary
+from checker.language import _, ngettext
 
 LONG = 256
 
@@ -73,8 +74,8 @@ def tally(cases: Sequence[Case]) -> Summary:
     )
 
 
-def compare_summaries(where: str, found: Summary, deserved: Summary, source: str) -> Iterator[Contradiction]:
-    """``found`` against what ``source`` shows, field by field."""
+def compare_summaries(where: str, found: Summary, deserved: Summary, message: str) -> Iterator[Contradiction]:
+    """``found`` against what the cases show, field by field; ``message`` says which cases."""
     more_is_better = {"tokens_passed", "bytes_passed"}
     less_is_better = {"tokens_failed", "bytes_failed"}
     for name, value in found.model_dump().items():
@@ -83,37 +84,37 @@ def compare_summaries(where: str, found: Summary, deserved: Summary, source: str
             continue
         better = (name in more_is_better and value > right) or (name in less_is_better and value < right)
         better = better or (name.startswith("first_divergence") and value is None)
-        message = f"The summary is not what {source} show."
         yield Contradiction(f"{where}.{name}", show(right), show(value), message, better)
 
 
 def _run(where: str, run: FixedRun | StockRun, asked: Sequence[Ask]) -> Iterator[Contradiction]:
     if len(run.cases) != len(asked):
-        message = "There must be one case for each prompt."
-        yield Contradiction(f"{where}.cases", f"{len(asked)} cases", f"{len(run.cases)} cases", message)
+        message = _("There must be one case for each prompt.")
+        yield Contradiction(f"{where}.cases", _cases(len(asked)), _cases(len(run.cases)), message)
         return
     for i, (case, ask) in enumerate(zip(run.cases, asked, strict=True)):
         yield from _case(f"{where}.cases[{i}]", case, ask, MAX_NEW_TOKENS)
-    yield from compare_summaries(f"{where}.summary", run.summary, tally(run.cases), "its cases")
+    message = _("The summary is not what its cases show.")
+    yield from compare_summaries(f"{where}.summary", run.summary, tally(run.cases), message)
 
 
 def _case(where: str, case: Case, ask: Ask, n_new: int) -> Iterator[Contradiction]:
     wanted = {**ask.to_json(), "prompt_tokens": n_tokens(ask.prompt)}
     for name, value in wanted.items():
         if getattr(case, name) != value:
-            message = "The case is not the one that was asked for."
+            message = _("The case is not the one that was asked for.")
             yield Contradiction(f"{where}.{name}", show(value), show(getattr(case, name)), message)
             return
     for path in ("cached", "uncached"):
         n = len(getattr(case.tokens, path))
         if n != n_new:
-            message = "A generation has another number of new tokens than was asked for."
-            yield Contradiction(f"{where}.tokens.{path}", f"{n_new} tokens", f"{n} tokens", message)
+            message = _("A generation has another number of new tokens than was asked for.")
+            yield Contradiction(f"{where}.tokens.{path}", _tokens(n_new), _tokens(n), message)
             return
     right = first_divergence(case)
     claimed = case.tokens.first_divergence
     if claimed != right:
-        message = "The first divergence is not where the two token lists first differ."
+        message = _("The first divergence is not where the two token lists first differ.")
         yield Contradiction(
             f"{where}.tokens.first_divergence", show(right), show(claimed), message, better=claimed is None
         )
@@ -125,15 +126,25 @@ def _case(where: str, case: Case, ask: Ask, n_new: int) -> Iterator[Contradictio
 def _rows(where: str, rows: Rows, unit: int, exact: bool) -> Iterator[Contradiction]:
     """K and V have a row for each of ``unit`` slots in every layer and head; logits one for each new token."""
     if rows.rows == 0 or rows.rows % unit or (exact and rows.rows != unit):
-        expected = str(unit) if exact else f"a multiple of the {unit} slots held"
-        yield Contradiction(f"{where}.rows", expected, str(rows.rows), "The number of rows cannot be right.")
+        expected = str(unit) if exact else _("a multiple of the {unit} slots held").format(unit=unit)
+        yield Contradiction(f"{where}.rows", expected, str(rows.rows), _("The number of rows cannot be right."))
     if rows.differing > rows.rows:
-        message = "More rows differ than there are."
-        yield Contradiction(f"{where}.differing", f"at most {rows.rows}", str(rows.differing), message)
+        message = _("More rows differ than there are.")
+        yield Contradiction(
+            f"{where}.differing", _("at most {rows}").format(rows=rows.rows), str(rows.differing), message
+        )
     same = rows.cached == rows.uncached
     if same and rows.differing:
-        message = "Rows are said to differ, yet the two digests are the same."
+        message = _("Rows are said to differ, yet the two digests are the same.")
         yield Contradiction(f"{where}.differing", "0", str(rows.differing), message)
     if not same and not rows.differing:
-        message = "No row is said to differ, yet the two digests do."
-        yield Contradiction(f"{where}.differing", "at least 1", "0", message, better=True)
+        message = _("No row is said to differ, yet the two digests do.")
+        yield Contradiction(f"{where}.differing", _("at least 1"), "0", message, better=True)
+
+
+def _cases(n: int) -> str:
+    return ngettext("{n} case", "{n} cases", n).format(n=n)
+
+
+def _tokens(n: int) -> str:
+    return ngettext("{n} token", "{n} tokens", n).format(n=n)

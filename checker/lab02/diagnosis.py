@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from checker.faults import show
 from checker.gate import Refusal
 from checker.lab02.work import DIAGNOSIS, Work
+from checker.language import _
 from checker.report import Finding
 
 
@@ -20,8 +21,10 @@ def diagnosis(work: Work) -> Iterator[Finding | str]:
         yield Finding(
             kind="missing",
             file=DIAGNOSIS,
-            message="The diagnosis is not started yet (block B). "
-            "python -m checker bug --student YOUR_NAME --out FOLDER writes the case that is yours.",
+            message=_(
+                "The diagnosis is not started yet (block B). python -m checker bug --student "
+                "YOUR_NAME --out FOLDER writes the case that is yours."
+            ),
         )
         return
     if isinstance(found, list):
@@ -37,12 +40,14 @@ def diagnosis(work: Work) -> Iterator[Finding | str]:
                 kind="mismatch",
                 file=DIAGNOSIS,
                 where=field,
-                expected=f"the {field} of the first difference in the case of {found.student}",
+                expected=_("the {field} of the first difference in the case of {student}").format(
+                    field=field, student=found.student
+                ),
                 found=show(given),
-                message="The two runs of your case do not first differ there.",
+                message=_("The two runs of your case do not first differ there."),
                 usual_causes=[
-                    "the name is another one than the case was made for",
-                    "it is the bug's effect further on, and not the first difference",
+                    _("the name is another one than the case was made for"),
+                    _("it is the bug's effect further on, and not the first difference"),
                 ],
             )
     if found.cause != answer.cause:
@@ -50,7 +55,7 @@ def diagnosis(work: Work) -> Iterator[Finding | str]:
             kind="mismatch",
             file=DIAGNOSIS,
             where="cause",
-            expected="another of the published causes",
+            expected=_("another of the published causes"),
             found=show(found.cause),
-            message="What your case shows has another cause.",
+            message=_("What your case shows has another cause."),
         )

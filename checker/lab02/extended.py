@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checker.lab02.claims import SOURCES, contradicted, no_data, of_the_run, other_counts, replayed
+from checker.lab02.claims import contradicted, no_data, of_the_run, other_counts, replayed, source
 from checker.lab02.consistency import extended_cases, extended_contradictions
 from checker.lab02.prompts import extended_prompts
 from checker.lab02.schemas import Case, Results
 from checker.lab02.work import CORRECTNESS, PROPERTY_TEST, RESULTS, Work
+from checker.language import _
 from checker.report import Finding
 
 
@@ -25,9 +26,9 @@ def extended(work: Work) -> Iterator[Finding | str]:
             kind="missing",
             file=RESULTS,
             where="extended",
-            expected="long, batch and warm",
+            expected=_("long, batch and warm"),
             found="null",
-            message="The extended cases are not there yet (block C).",
+            message=_("The extended cases are not there yet (block C)."),
         )
         return
     faults = list(extended_contradictions(submitted))
@@ -35,10 +36,10 @@ def extended(work: Work) -> Iterator[Finding | str]:
         yield from (contradicted(work, fault, RESULTS, _contradicts_itself) for fault in faults)
         return
 
-    lab, _ = replayed(work, "lab")  # the task `property` has passed
+    lab, _faults = replayed(work, "lab")  # the task `property` has passed
     again: dict[str, Case] = {}
     if lab is None or lab.extended is None:
-        yield no_data(work, "lab", "It gave no extended cases.")
+        yield no_data(work, "lab", _("It gave no extended cases."))
     else:
         wrong = [of_the_run(fault, "lab") for fault in extended_contradictions(lab.extended)]
         yield from wrong
@@ -52,7 +53,7 @@ def extended(work: Work) -> Iterator[Finding | str]:
     ]
     if again and not comparable:
         yield from other_counts("extended", list(extended_cases(submitted).values()), list(again.values()))
-    yield from judge(pairs, RESULTS, PROPERTY_TEST, SOURCES["lab"], work.recompute.other_seeding)
+    yield from judge(pairs, RESULTS, PROPERTY_TEST, source("lab"), work.recompute.other_seeding)
 
 
 def _contradicts_itself(again: Results) -> bool:

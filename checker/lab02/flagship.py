@@ -12,7 +12,8 @@ from checker.gate_npz import Array
 from checker.lab02 import causes
 from checker.lab02.schemas import DumpManifest
 from checker.lab02.work import DUMP, SLOTS, WORKED, Work
-from checker.replay import no_end, not_taken_along
+from checker.language import _, told
+from checker.replay import ended_with, no_end, not_taken_along
 from checker.report import Finding, Kind, Rows
 from courselib import bits
 
@@ -31,17 +32,20 @@ def slots(work: Work) -> Iterator[Finding | str]:
     arrays = work.slots
     yield from _two_paths(arrays, SLOTS)
     if not work.stored_bytes_comparable(WORKED):
-        yield f"slots.npz, made under another promise: tokens compared exactly, K and V within {TOLERANCE:g}"
+        yield _("slots.npz, made under another promise: tokens compared exactly, K and V within {tolerance:g}").format(
+            tolerance=TOLERANCE
+        )
         yield from _tokens(work, arrays, SLOTS)
         yield from _near_truth(work, arrays, SLOTS)
     else:
         wrong = list(_against_truth(work, arrays, SLOTS))
         if wrong and _claims_equal(arrays) and _script_says_otherwise(work, arrays):
+            otherwise = _("Both paths agree in the file, yet dump.py, run here, gives others.")
             wrong = [
                 f.model_copy(
                     update={
                         "kind": "integrity",
-                        "message": f"{f.message} Both paths agree in the file, yet dump.py, run here, gives others.",
+                        "message": f"{f.message} {otherwise}",
                     }
                 )
                 for f in wrong
@@ -54,26 +58,26 @@ def dump(work: Work) -> Iterator[Finding | str]:
     """dump.py, run here, gives the rows computed here."""
     run = work.run("dump")
     if run.outcome == "missing":
-        yield Finding(kind="missing", file=DUMP, message="Without the script, the slots cannot be dumped again.")
+        yield Finding(kind="missing", file=DUMP, message=_("Without the script, the slots cannot be dumped again."))
         return
     try:
         arrays = work.replayed_slots()
     except Refusal as refusal:
-        ended = "" if run.exit_code in (0, None) else f" It ended with exit code {run.exit_code}."
-        if why := no_end(run, work.timeout):
-            ended = f" {why}"
+        why = no_end(run, work.timeout)
+        ended = f" {why}" if why else ended_with(run)
+        its_slots = _("slots.npz of its run")
         yield Finding(
             kind="replay",
             file=DUMP,
-            where="slots.npz of its run" + (f": {refusal.finding.where}" if refusal.finding.where else ""),
+            where=f"{its_slots}: {refusal.finding.where}" if refusal.finding.where else its_slots,
             expected=refusal.finding.expected,
             found=refusal.finding.found,
-            message=f"Your script was run here. {refusal}{ended}{not_taken_along(run)}",
-            usual_causes=causes.NO_DATA,
+            message=f"{_('Your script was run here.')} {refusal}{ended}{not_taken_along(run)}",
+            usual_causes=told(causes.NO_DATA),
         )
         return
-    yield from _two_paths(arrays, DUMP, "slots.npz of its run: ")
-    yield from _against_truth(work, arrays, DUMP, "slots.npz of its run: ")
+    yield from _two_paths(arrays, DUMP, _("slots.npz of its run") + ": ")
+    yield from _against_truth(work, arrays, DUMP, _("slots.npz of its run") + ": ")
 
 
 def difference(
@@ -88,10 +92,11 @@ def difference(
         file=file,
         where=f"{where}: {_place(first.index)}",
         expected=f"0x{first.hex_a} ({first.value_a!r})",
-        found=f"0x{first.hex_b} ({first.value_b!r}), {first.ulps} ULP apart; "
-        f"{first.n_different} of {first.n_total} words differ",
+        found=_("0x{hex} ({value!r}), {ulps} ULP apart; {n} of {total} words differ").format(
+            hex=first.hex_b, value=first.value_b, ulps=first.ulps, n=first.n_different, total=first.n_total
+        ),
         message=message,
-        usual_causes=causes.SLOTS,
+        usual_causes=told(causes.SLOTS),
         rows=Rows(
             name=f"{where}: {_place(first.index[:-1])}",
             labels=labels,
@@ -105,11 +110,18 @@ def _place(index: tuple[int, ...]) -> str:
 
 
 def _two_paths(arrays: dict[str, Array], file: str, prefix: str = "") -> Iterator[Finding]:
-    message = "The cached row is not the recomputed one."
+    message = _("The cached row is not the recomputed one.")
     for name in "kv":
         cached, full = arrays[f"{name}_cached"], arrays[f"{name}_full"]
-        labels = ("recomputed", "cached")
-        found = difference(file, f"{prefix}{name}_cached against {name}_full", full, cached, message, labels)
+        labels = (_("recomputed"), _("cached"))
+        found = difference(
+            file,
+            _("{cached} against {full}").format(cached=f"{prefix}{name}_cached", full=f"{name}_full"),
+            full,
+            cached,
+            message,
+            labels,
+        )
         if found:
             yield found
 
@@ -117,8 +129,8 @@ def _two_paths(arrays: dict[str, Array], file: str, prefix: str = "") -> Iterato
 def _against_truth(work: Work, arrays: dict[str, Array], file: str, prefix: str = "") -> Iterator[Finding]:
     yield from _tokens(work, arrays, file, prefix)
     for name in ("k_cached", "k_full", "v_cached", "v_full"):
-        message = "The row is not the one the model computes."
-        right, labels = getattr(work.true_slots, name[0]), ("the model's", "yours")
+        message = _("The row is not the one the model computes.")
+        right, labels = getattr(work.true_slots, name[0]), (_("the model's"), _("yours"))
         fault = difference(file, prefix + name, right, arrays[name], message, labels)
         if fault:
             yield fault
@@ -134,10 +146,12 @@ def _near_truth(work: Work, arrays: dict[str, Array], file: str) -> Iterator[Fin
                 kind="mismatch",
                 file=file,
                 where=f"{name}: {_place(first)}",
-                expected=f"{float(right[first])!r}, within {TOLERANCE:g}",
-                found=f"{float(found[first])!r}; {len(far)} of {right.size} values are too far off",
-                message="The row is not the one the model computes, nor near it.",
-                usual_causes=causes.SLOTS,
+                expected=_("{value!r}, within {tolerance:g}").format(value=float(right[first]), tolerance=TOLERANCE),
+                found=_("{value!r}; {n} of {total} values are too far off").format(
+                    value=float(found[first]), n=len(far), total=right.size
+                ),
+                message=_("The row is not the one the model computes, nor near it."),
+                usual_causes=told(causes.SLOTS),
             )
 
 
@@ -151,8 +165,8 @@ def _tokens(work: Work, arrays: dict[str, Array], file: str, prefix: str = "") -
             where=f"{prefix}tokens",
             expected=show(right),
             found=show(found),
-            message="The tokens are not those of the prompt and of the word decoded after it.",
-            usual_causes=["the word was sampled; the dump decodes greedily: the largest logit"],
+            message=_("The tokens are not those of the prompt and of the word decoded after it."),
+            usual_causes=[_("the word was sampled; the dump decodes greedily: the largest logit")],
         )
 
 
@@ -188,7 +202,7 @@ def _manifest(work: Work, arrays: dict[str, Array]) -> Iterator[Finding]:
             continue
         better = where.endswith("differing") and manifest.results_summary.differing < differing
         kind: Kind = "integrity" if better and _script_says_otherwise(work, arrays) else "mismatch"
-        message = "The manifest does not say what slots.npz holds."
+        message = _("The manifest does not say what slots.npz holds.")
         yield Finding(
             kind=kind, file=MANIFEST, where=where, expected=show(expected), found=show(found), message=message
         )

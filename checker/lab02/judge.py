@@ -15,6 +15,7 @@ from checker.lab02 import causes
 from checker.lab02.prompts import Ask
 from checker.lab02.recompute import Truth, is_a_run_of_the_model
 from checker.lab02.schemas import Case
+from checker.language import _, told
 from checker.report import Finding, Kind
 
 OtherSeeding = Callable[[Ask], Truth | None]
@@ -57,7 +58,7 @@ def judge(
         if in_run and not (in_file and pair.submitted == pair.replayed):
             contradicts = pair.submitted is not None and not in_file
             kind, message = _of_the_run(in_run, pair, contradicts, known)
-            place = f"results.json of {source}: {pair.where}.{in_run.where}"
+            place = _("results.json of {source}: {where}").format(source=source, where=f"{pair.where}.{in_run.where}")
             yield _finding(kind, script, place, in_run, message)
         if in_file:
             kind, message = _of_the_file(in_file, pair)
@@ -76,18 +77,18 @@ def wrong(case: Case, ask: Ask, truth: Truth, other: OtherSeeding) -> Wrong | No
         tokens: list[int] = getattr(case.tokens, path)
         if tokens != truth.tokens:
             at = next(i for i, (a, b) in enumerate(zip(tokens, truth.tokens, strict=True)) if a != b)
-            message = "The tokens are not those the model gives for this prompt and seed."
+            message = _("The tokens are not those the model gives for this prompt and seed.")
             where = f"tokens.{path}[{at}]"
             return Wrong(where, show(truth.tokens[at]), show(tokens[at]), message, causes.OTHER_RUN, tokens=True)
     for name, n_rows in (("k", truth.kv_rows), ("v", truth.kv_rows), ("logits", truth.logits_rows)):
         rows = getattr(case, name)
         if rows.rows != n_rows:
-            message = "The array has another number of rows."
+            message = _("The array has another number of rows.")
             return Wrong(f"{name}.rows", show(n_rows), show(rows.rows), message, causes.OTHER_BYTES)
         for path in ("cached", "uncached"):
             right, found = getattr(truth, name), getattr(rows, path)
             if found != right:
-                message = "The bytes are not those the model gives: their sha256 is another."
+                message = _("The bytes are not those the model gives: their sha256 is another.")
                 return Wrong(f"{name}.{path}", right, found, message, causes.OTHER_BYTES)
     return None
 
@@ -95,13 +96,13 @@ def wrong(case: Case, ask: Ask, truth: Truth, other: OtherSeeding) -> Wrong | No
 def _admitted(case: Case) -> Wrong | None:
     if case.tokens.first_divergence is not None:
         at = case.tokens.first_divergence
-        message = "By its own account the tokens differ with a cache and without; generated here, they do not."
+        message = _("By its own account the tokens differ with a cache and without; generated here, they do not.")
         return Wrong("tokens.first_divergence", "null", show(at), message, causes.NOT_EQUAL, admitted=True)
     for name in ("k", "v", "logits"):
         rows = getattr(case, name)
         if rows.differing:
-            message = "By its own account rows differ with a cache and without; generated here, none does."
-            found = f"{rows.differing} of {rows.rows} rows"
+            message = _("By its own account rows differ with a cache and without; generated here, none does.")
+            found = _("{differing} of {rows} rows").format(differing=rows.differing, rows=rows.rows)
             return Wrong(f"{name}.differing", "0", found, message, causes.NOT_EQUAL, admitted=True)
     return None
 
@@ -109,32 +110,46 @@ def _admitted(case: Case) -> Wrong | None:
 def _of_the_file(fault: Wrong, pair: Pair) -> tuple[Kind, str]:
     if fault.admitted and pair.replayed not in (None, pair.submitted):
         return "mismatch", (
-            f"{fault.message} Your script, run here, gives something else, so the file is from an earlier one: run the "
-            "script in its folder, then check again."
+            _(
+                "{message} Your script, run here, gives something else, so the file is from an "
+                "earlier one: run the script in its folder, then check again."
+            ).format(message=fault.message)
         )
     if fault.admitted or pair.replayed is None:
         return "mismatch", fault.message
     if pair.submitted == pair.replayed:
         if _made_up(fault, pair):
-            return "integrity", f"{fault.message} They, and the digests beside them, come from no run of the model."
-        return "mismatch", f"{fault.message} Your script, run here, gives the same as the file."
+            return "integrity", _("{message} They, and the digests beside them, come from no run of the model.").format(
+                message=fault.message
+            )
+        return "mismatch", _("{message} Your script, run here, gives the same as the file.").format(
+            message=fault.message
+        )
     return "integrity", (
-        f"{fault.message} Your script, run here, does not give them either: the file claims what nothing bears out. "
-        "If the script was changed since, run it again."
+        _(
+            "{message} Your script, run here, does not give them either: the file claims what "
+            "nothing bears out. If the script was changed since, run it again."
+        ).format(message=fault.message)
     )
 
 
 def _of_the_run(fault: Wrong, pair: Pair, contradicts: bool, known: bool) -> tuple[Kind, str]:
-    message = f"Your script was run here. {fault.message}"
+    message = f"{_('Your script was run here.')} {fault.message}"
     if contradicts:
         return "integrity", (
-            f"{message} The file says otherwise, and rightly; but it is this script that should have written it. "
-            "If the script was changed since, run it again."
+            _(
+                "{message} The file says otherwise, and rightly; but it is this script that should "
+                "have written it. If the script was changed since, run it again."
+            ).format(message=message)
         )
     if not fault.admitted and _made_up(fault, pair):
-        return "integrity", f"{message} They, and the digests beside them, come from no run of the model."
+        return "integrity", _("{message} They, and the digests beside them, come from no run of the model.").format(
+            message=message
+        )
     if not fault.admitted and not fault.tokens and known:
-        return "integrity", f"{message} On the lab's own prompts, which anyone can look up, they were right."
+        return "integrity", _("{message} On the lab's own prompts, which anyone can look up, they were right.").format(
+            message=message
+        )
     return "mismatch", message
 
 
@@ -151,5 +166,5 @@ def _finding(kind: Kind, file: str, where: str, fault: Wrong, message: str) -> F
         expected=fault.expected,
         found=fault.found,
         message=message,
-        usual_causes=causes.STALE + fault.causes if kind == "integrity" else fault.causes,
+        usual_causes=told(causes.STALE + fault.causes if kind == "integrity" else fault.causes),
     )

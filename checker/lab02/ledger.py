@@ -12,11 +12,13 @@ from checker.check import Part
 from checker.gate import Refusal
 from checker.lab02.schemas import DumpManifest, Manifest, Results
 from checker.lab02.work import DIAGNOSIS, MANIFESTS, PROPERTY_TEST, RESULTS, SLOTS, WORKED, Work
+from checker.language import N_, _
 from checker.report import Claim, Finding
 
 Item = Finding | Part | str
-NO_TRACE = "the day and the machine of a run leave no trace that could be looked at again"
-NO_RUN = "property_test.py, run here, gave nothing to compare"
+ITS_PROBE = N_("its run on a probe")  # where a finding on it stands
+NO_TRACE = N_("the day and the machine of a run leave no trace that could be looked at again")
+NO_RUN = N_("property_test.py, run here, gave nothing to compare")
 
 
 def with_claims(
@@ -44,66 +46,71 @@ def of_the_manifests(work: Work, faults: list[Finding]) -> Iterator[Claim]:
             continue
         if isinstance(found, Manifest | DumpManifest):
             yield _claim(
-                "manifest.json: it was made with the course's weights",
+                _("manifest.json: it was made with the course's weights"),
                 name,
                 faults,
                 "config.weights_sha256",
             )
-            made = f"{found.date} on {found.platform}, with torch {found.versions.torch}"
-            yield Claim(
-                text=f"manifest.json: it was made on {made}", file=name, standing="not checkable here", because=NO_TRACE
+            text = _("manifest.json: it was made on {date} on {platform}, with torch {torch}").format(
+                date=found.date, platform=found.platform, torch=found.versions.torch
             )
+            yield Claim(text=text, file=name, standing="not checkable here", because=_(NO_TRACE))
 
 
 def of_the_counts(work: Work, faults: list[Finding]) -> Iterator[Claim]:
     """That the files agree with one another. Whether the numbers are true is for the next task."""
     if isinstance(work.results, Results):
-        yield _claim("results.json: its counts and divergences are those of its cases", RESULTS, faults)
+        yield _claim(_("results.json: its counts and divergences are those of its cases"), RESULTS, faults)
         name = next(iter(MANIFESTS))
         try:
             beside = work.manifest(name)
         except Refusal:
             return
         if isinstance(beside, Manifest):
-            yield _claim("manifest.json: its counts are those of results.json", name, faults)
+            yield _claim(_("manifest.json: its counts are those of results.json"), name, faults)
 
 
 def of_the_property(work: Work, faults: list[Finding]) -> Iterator[Claim]:
     assert isinstance(work.results, Results)  # the task `results` has passed
     fixed, stock = work.results.runs.fixed.summary, work.results.runs.stock
-    counts = f"tokens agree in {fixed.tokens_passed} of {fixed.n} prompts and bytes in {fixed.bytes_passed}"
+    text = _(
+        "results.json: on fixed-order operations, tokens agree in {tokens} of {n} prompts and bytes in {bytes}"
+    ).format(tokens=fixed.tokens_passed, n=fixed.n, bytes=fixed.bytes_passed)
     no_run = any(fault.file == PROPERTY_TEST and fault.kind in ("replay", "missing") for fault in faults)
-    claim = _claim(f"results.json: on fixed-order operations, {counts}", RESULTS, faults, "runs.fixed")
+    claim = _claim(text, RESULTS, faults, "runs.fixed")
     if claim.standing == "verified" and no_run:
-        claim = claim.model_copy(update={"standing": "not checkable here", "because": NO_RUN})
+        claim = claim.model_copy(update={"standing": "not checkable here", "because": _(NO_RUN)})
     yield claim
     if stock:
         mine = stock.summary
-        text = f"results.json: on stock operations, tokens agree in {mine.tokens_passed} of {mine.n} prompts and "
-        text += f"bytes in {mine.bytes_passed}"
-        because = "the bytes of stock operations depend on the machine and on the version of PyTorch"
+        text = _(
+            "results.json: on stock operations, tokens agree in {tokens} of {n} prompts and bytes in {bytes}"
+        ).format(tokens=mine.tokens_passed, n=mine.n, bytes=mine.bytes_passed)
+        because = _("the bytes of stock operations depend on the machine and on the version of PyTorch")
         yield Claim(text=text, file=RESULTS, standing="not checkable here", because=because)
 
 
 def of_the_extended(work: Work, faults: list[Finding]) -> Iterator[Claim]:
     assert isinstance(work.results, Results)
     if work.results.extended:
-        text = "results.json: tokens and bytes of the six extended cases are as it says"
+        text = _("results.json: tokens and bytes of the six extended cases are as it says")
         no_run = any(fault.kind == "replay" for fault in faults)
         claim = _claim(text, RESULTS, faults)
         if claim.standing == "verified" and no_run:
-            claim = claim.model_copy(update={"standing": "not checkable here", "because": NO_RUN})
+            claim = claim.model_copy(update={"standing": "not checkable here", "because": _(NO_RUN)})
         yield claim
 
 
 def of_the_slots(work: Work, faults: list[Finding]) -> Iterator[Claim]:
-    yield _claim("slots.npz: slots 0 and 1 hold the same bytes on both paths, and they are the model's", SLOTS, faults)
-    yield _claim("manifest.json: it counts the rows that slots.npz holds", f"{WORKED}/manifest.json", faults)
+    yield _claim(
+        _("slots.npz: slots 0 and 1 hold the same bytes on both paths, and they are the model's"), SLOTS, faults
+    )
+    yield _claim(_("manifest.json: it counts the rows that slots.npz holds"), f"{WORKED}/manifest.json", faults)
 
 
 def of_the_catches(work: Work, faults: list[Finding]) -> Iterator[Claim]:
-    text = "property_test.py: what it calls cached reads a KV cache, one token a step"
-    yield _claim(text, PROPERTY_TEST, faults, "its run on a probe")
+    text = _("property_test.py: what it calls cached reads a KV cache, one token a step")
+    yield _claim(text, PROPERTY_TEST, faults, _(ITS_PROBE))
 
 
 def of_the_diagnosis(work: Work, faults: list[Finding]) -> Iterator[Claim]:
@@ -113,10 +120,10 @@ def of_the_diagnosis(work: Work, faults: list[Finding]) -> Iterator[Claim]:
         return
     if not isinstance(found, list):
         yield Claim(
-            text=f"diagnosis.json: it is the diagnosis of {found.student}",
+            text=_("diagnosis.json: it is the diagnosis of {student}").format(student=found.student),
             file=DIAGNOSIS,
             standing="not checkable here",
-            because="who hands a file in is not to be seen in the file; compare the name with the one on your list",
+            because=_("who hands a file in is not to be seen in the file; compare the name with the one on your list"),
         )
 
 

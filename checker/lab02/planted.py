@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from checker.lab02.prompts import hidden_prompts
 from checker.lab02.zoo import POISON, SOUND, Planted, plant
 from checker.lab02.zoo.sample import ASKED, sample
+from checker.language import ngettext
 from checker.replay import Run
 from checker.runs import Runs
 
@@ -33,7 +35,7 @@ class PlantedRuns:
         self.started = True
         os.chmod(self._scratch.name, 0o755)  # the scripts may run as another user, who must be able to read here
         for planted in self._all:
-            library = plant(planted, Path(self._scratch.name, planted.mutant.id))
+            library = plant(planted, Path(self._scratch.name, secrets.token_hex(8)))  # its name tells nothing
             self._runs.start(_name(planted), self._script, partial(self._arguments, planted), timeout, library=library)
 
     def run(self, planted: Planted) -> Run:
@@ -52,7 +54,14 @@ class PlantedRuns:
         """For the report: what was run."""
         if not self.started:
             return []
-        return [f"your property_test.py was run here on {len(self.sample)} planted caches, a sound one and a probe"]
+        n = len(self.sample)
+        return [
+            ngettext(
+                "your property_test.py was run here on {n} planted cache, a sound one and a probe",
+                "your property_test.py was run here on {n} planted caches, a sound one and a probe",
+                n,
+            ).format(n=n)
+        ]
 
     def close(self) -> None:
         self._scratch.cleanup()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checker.lab02.claims import SOURCES, other_counts, replayed
+from checker.lab02.claims import other_counts, replayed, source
 from checker.lab02.consistency import tally
 from checker.lab02.prompts import hidden_prompts, lab_prompts
-from checker.lab02.schemas import Case, Results
+from checker.lab02.schemas import Case, Results, Summary
 from checker.lab02.work import CORRECTNESS, PROPERTY_TEST, RESULTS, Work
+from checker.language import _
 from checker.report import Finding, Kind
 
 
@@ -32,10 +33,10 @@ def property_(work: Work) -> Iterator[Finding | str]:
         )
     ]
     other = work.recompute.other_seeding
-    wrong = list(judge(pairs, RESULTS, PROPERTY_TEST, SOURCES["lab"], other))
+    wrong = list(judge(pairs, RESULTS, PROPERTY_TEST, source("lab"), other))
     yield from wrong
     if lab and not comparable:
-        yield "results.json, made under another promise: its counts compared with those of your script, run here"
+        yield _("results.json, made under another promise: its counts compared with those of your script, run here")
         yield from other_counts("runs.fixed", submitted.runs.fixed.cases, lab.runs.fixed.cases)
 
     hidden = None
@@ -49,7 +50,7 @@ def property_(work: Work) -> Iterator[Finding | str]:
                 zip(asks, truths["hidden"], hidden.runs.fixed.cases if hidden else [None] * len(asks), strict=True)
             )
         ]
-        yield from judge(pairs, RESULTS, PROPERTY_TEST, SOURCES["hidden"], other, known=not wrong)
+        yield from judge(pairs, RESULTS, PROPERTY_TEST, source("hidden"), other, known=not wrong)
     yield from _stock(submitted, hidden)
 
 
@@ -58,25 +59,36 @@ def _stock(submitted: Results, hidden: Results | None) -> Iterator[Finding | str
     stock = submitted.runs.stock
     assert stock  # the task `results` has passed
     mine = tally(stock.cases)
-    line = f"on stock ops, by your file: tokens equal in {mine.tokens_passed} of {mine.n}, "
-    line += f"bytes in {mine.bytes_passed} of {mine.n}"
     again = hidden.runs.stock if hidden else None
-    if again:
-        here = tally(again.cases)
-        line += f"; run here on hidden prompts: in {here.tokens_passed} and {here.bytes_passed} of {here.n}"
-    yield line
+    here = tally(again.cases) if again else None
+    yield _in_words(mine, here)
     if _is_the_fixed_run(submitted):
         script_too = hidden is None or again is None or _is_the_fixed_run(hidden)
         kind: Kind = "mismatch" if script_too else "integrity"
+        message = _("The stock run holds the bytes of the fixed one: the ops were not switched.")
+        if not script_too:
+            message += " " + _("Your script, run here, does switch them: the file is not what it gives.")
         yield Finding(
             kind=kind,
             file=RESULTS,
             where="runs.stock",
-            expected="a run on PyTorch's own ops",
-            found="the digests of runs.fixed, every one",
-            message="The stock run holds the bytes of the fixed one: the ops were not switched."
-            + ("" if script_too else " Your script, run here, does switch them: the file is not what it gives."),
+            expected=_("a run on PyTorch's own ops"),
+            found=_("the digests of runs.fixed, every one"),
+            message=message,
         )
+
+
+def _in_words(mine: Summary, here: Summary | None) -> str:
+    """``mine``: the stock run in the file; ``here``: the one on hidden prompts, if the script gave one."""
+    counts = {"tokens": mine.tokens_passed, "bytes": mine.bytes_passed, "n": mine.n}
+    if here is None:
+        return _("on stock ops, by your file: tokens equal in {tokens} of {n}, bytes in {bytes} of {n}").format(
+            **counts
+        )
+    return _(
+        "on stock ops, by your file: tokens equal in {tokens} of {n}, bytes in {bytes} of {n}; run here on hidden "
+        "prompts: in {tokens_here} and {bytes_here} of {n_here}"
+    ).format(**counts, tokens_here=here.tokens_passed, bytes_here=here.bytes_passed, n_here=here.n)
 
 
 def _is_the_fixed_run(results: Results) -> bool:

@@ -25,6 +25,7 @@ from checker.lab02.prompts import LAB_SEED, lab_prompts, n_tokens
 from checker.lab02.proof import property_
 from checker.lab02.schemas import Manifest, Results, Summary
 from checker.lab02.work import CORRECTNESS, MANIFESTS, RESULTS, Work
+from checker.language import _
 from checker.report import Claim, Finding
 
 Item = Finding | str
@@ -43,14 +44,14 @@ def manifest(work: Work) -> Iterator[Item]:
             continue
         right, given = work.recompute.promise()["config.weights_sha256"], found.config.weights_sha256
         if given != right:
-            message = "The weights are not the course's: courselib.minigpt.weights_sha256() gives their hash."
+            message = _("The weights are not the course's: courselib.minigpt.weights_sha256() gives their hash.")
             yield finding(Contradiction("config.weights_sha256", right, given, message), name)
         if isinstance(found, Manifest):
             lengths = [n_tokens(ask.prompt) for ask in lab_prompts()]
             range_ = found.config.prompt_len_range
             for field, length in (("min", min(lengths)), ("max", max(lengths))):
                 if getattr(range_, field) != length:
-                    message = "The lab's prompts have another length, counted in tokens."
+                    message = _("The lab's prompts have another length, counted in tokens.")
                     where = f"config.prompt_len_range.{field}"
                     fault = Contradiction(where, show(length), show(getattr(range_, field)), message)
                     yield finding(fault, name)
@@ -63,12 +64,12 @@ def results(work: Work) -> Iterator[Item]:
         yield from found
         return
     if found.prompt_seed != LAB_SEED:
-        message = "The file was not made from the lab's prompts."
+        message = _("The file was not made from the lab's prompts.")
         yield finding(Contradiction("prompt_seed", show(LAB_SEED), show(found.prompt_seed), message), RESULTS)
         return
     if found.runs.stock is None:
-        message = "The run on stock ops is not there: run the script without options."
-        yield finding(Contradiction("runs.stock", "a run", "nothing there", message), RESULTS)
+        message = _("The run on stock ops is not there: run the script without options.")
+        yield finding(Contradiction("runs.stock", _("a run"), _("nothing there"), message), RESULTS)
     for fault in contradictions(found, lab_prompts()):
         yield contradicted(work, fault, RESULTS)
     try:
@@ -88,7 +89,8 @@ def _manifest_counts(work: Work, beside: Manifest, found: Results) -> Iterator[I
         **counts.model_dump(exclude={"passed", "failed"}),
     )
     deserved = tally(found.runs.fixed.cases)
-    for fault in compare_summaries("", claimed, deserved, "the cases of results.json"):
+    message = _("The summary is not what the cases of results.json show.")
+    for fault in compare_summaries("", claimed, deserved, message):
         field = fault.where.removeprefix(".")
         name = {"tokens_passed": "passed", "tokens_failed": "failed", "n": "passed + failed"}.get(field, field)
         fault = replace(fault, where=f"results_summary.{name}")

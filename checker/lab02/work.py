@@ -29,6 +29,7 @@ from checker.lab02.planted import PlantedRuns
 from checker.lab02.prompts import hidden_prompts, lab_prompts
 from checker.lab02.schemas import Diagnosis, DumpManifest, Manifest, Results
 from checker.lab02.zoo import Planted
+from checker.language import _
 from checker.report import Count, Evidence, Finding, Replay
 from checker.runs import Runs
 from checker.spec import Lab
@@ -99,12 +100,14 @@ class Work:
         except Refusal:
             manifest = []
         if isinstance(manifest, list):
-            return f"{name} cannot be read, so nothing says under which promise they were recorded"
+            return _("{name} cannot be read, so nothing says under which promise they were recorded").format(name=name)
         config, here = manifest.config, self.recompute.promise()
         recorded = {"config.order": config.order, "versions.courselib": manifest.versions.courselib}
         for field, there in recorded.items():
             if there != here[field]:
-                return f"{name} says {field} {there}, here it is {here[field]}; the claims were recomputed here instead"
+                return _(
+                    "{name} says {field} {there}, here it is {here}; the claims were recomputed here instead"
+                ).format(name=name, field=field, there=there, here=here[field])
         return None
 
     @cached_property
@@ -124,7 +127,7 @@ class Work:
         """The finished run ``name``, one of NEEDED_BY; waits for it."""
         self._start(name)
         if not self._runs.done(name):
-            self.options.progress(f"waiting for your {Path(_script(name)).name}", 1.0)
+            self.options.progress(_("waiting for your {script}").format(script=Path(_script(name)).name), 1.0)
         return self._runs.finished(name)
 
     def replayed_results(self, name: str) -> Results | list[Finding]:
@@ -166,7 +169,7 @@ class Work:
         self._seconds["recompute"] = time.perf_counter() - started
         n = {name: len(some) for name, some in found.items()}
         self._recomputed.append(
-            f"generated here, with a cache and without: {n['lab']} lab prompts, {n['hidden']} hidden ones"
+            _("generated here, with a cache and without: {lab} lab prompts, {hidden} hidden ones").format(**n)
         )
         return found
 
@@ -175,7 +178,7 @@ class Work:
         started = time.perf_counter()
         found: list[Truth] = self.recompute.extended_truths(self._tick)
         self._seconds["recompute extended"] = time.perf_counter() - started
-        self._recomputed.append("generated here: 256 tokens, a batch of 4, a warm start")
+        self._recomputed.append(_("generated here: 256 tokens, a batch of 4, a warm start"))
         return found
 
     @cached_property
@@ -186,13 +189,13 @@ class Work:
     @cached_property
     def true_slots(self) -> Slots:
         found: Slots = self.recompute.slots()
-        self._recomputed.append("generated here, with a cache and without: slots 0 and 1 of the flagship")
+        self._recomputed.append(_("generated here, with a cache and without: slots 0 and 1 of the flagship"))
         return found
 
     def _tick(self, more: int) -> None:
         self._ticks += more
         total = 60 * ("property" in self.wanted) + 3 * ("extended" in self.wanted)
-        self.options.progress("generating with a cache and without", self._ticks / max(total, 1))
+        self.options.progress(_("generating with a cache and without"), self._ticks / max(total, 1))
 
     # ---- for the report --------------------------------------------------------------------------------------------
 
@@ -279,6 +282,8 @@ def _says_who_writes(name: str) -> Iterator[None]:
         script = PROPERTY_TEST if name.startswith(CORRECTNESS) else DUMP
         if refusal.finding.kind == "missing" and not name.endswith("README.md"):
             raise Refusal(
-                "missing", name, f"The file is not there; {script} writes it. Run it in its folder."
+                "missing",
+                name,
+                _("The file is not there; {script} writes it. Run it in its folder.").format(script=script),
             ) from None
         raise

@@ -9,16 +9,23 @@ import numpy as np
 from checker.gate_npz import Array
 from checker.lab05 import inputs
 from checker.lab05.schemas import Ask
+from checker.language import N_, _
 
 U = 2.0**-24  # float32's unit roundoff
 SOURCES = {
-    "matmul": "gamma_K * sum |a||b|, for sums in any order (Higham, Accuracy and Stability of Numerical Algorithms, "
-    "2nd ed., 3.1)",
-    "log_softmax": "gamma_(2D+16) * (1 + |log sum|) + 4u * (|max| + |x - max| + |y|) + 2u * E|x - max|: the sum's D "
-    "roundings, a few ulps for each exp and log (after Blanchard, Higham and Higham, Accurately computing the log-sum-"
-    "exp and softmax functions, 2021)",
-    "mean": "gamma_(D+2) * sum |x| / D, for sums in any order (Higham, Accuracy and Stability of Numerical Algorithms, "
-    "2nd ed., 4.2)",
+    "matmul": N_(
+        "gamma_K * sum |a||b|, for sums in any order (Higham, Accuracy and Stability of Numerical "
+        "Algorithms, 2nd ed., 3.1)"
+    ),
+    "log_softmax": N_(
+        "gamma_(2D+16) * (1 + |log sum|) + 4u * (|max| + |x - max| + |y|) + 2u * E|x - max|: the "
+        "sum's D roundings, a few ulps for each exp and log (after Blanchard, Higham and Higham, "
+        "Accurately computing the log-sum-exp and softmax functions, 2021)"
+    ),
+    "mean": N_(
+        "gamma_(D+2) * sum |x| / D, for sums in any order (Higham, Accuracy and Stability of "
+        "Numerical Algorithms, 2nd ed., 4.2)"
+    ),
 }
 
 
@@ -59,5 +66,5 @@ def truth(ask: Ask) -> Truth:
 
 def tolerance(ask: Ask) -> str:
     """The bound in words, with its source."""
-    rounding = ", and half an ulp of float16" if ask.dtype == "float16" else ""
-    return f"{SOURCES[ask.op]}{rounding}"
+    rounding = ", " + _("and half an ulp of float16") if ask.dtype == "float16" else ""
+    return f"{_(SOURCES[ask.op])}{rounding}"

@@ -12,6 +12,7 @@ from checker.lab05.reading import open_todo
 from checker.lab05.schemas import Invariance, Tested
 from checker.lab05.variants import VARIANTS, Candidate
 from checker.lab05.work import INVARIANCE, TEST, Work
+from checker.language import _, ngettext, told
 from checker.report import Finding
 
 Item = Finding | str
@@ -51,7 +52,7 @@ def test_catches(work: Work) -> Iterator[Item]:
         yield from _open_todos(work)
     yield from missed
     if not broken:
-        yield f"{caught} of {len(VARIANTS)} planted kernels caught"
+        yield _("{caught} of {n} planted kernels caught").format(caught=caught, n=len(VARIANTS))
 
 
 def _open_todos(work: Work) -> Iterator[Finding]:
@@ -62,10 +63,12 @@ def _open_todos(work: Work) -> Iterator[Finding]:
         yield Finding(
             kind="mismatch",
             file=TEST,
-            where=f"line {', '.join(map(str, lines.values()))}",
-            expected="the work of TODO 5, 6 and 7",
+            where=_("line {line}").format(line=", ".join(map(str, lines.values()))),
+            expected=_("the work of TODO 5, 6 and 7"),
             found=f"TODO {numbers}",
-            message=f"TODO {numbers} still stands in the file: until it is done, kernels slip through.",
+            message=_("TODO {numbers} still stands in the file: until it is done, kernels slip through.").format(
+                numbers=numbers
+            ),
         )
 
 
@@ -79,27 +82,31 @@ def _tested(work: Work, name: str) -> tuple[Invariance | None, list[Finding]]:
 
 def _wrong(op: str, tested: Tested, candidate: Candidate) -> Finding | None:
     variant = candidate[op]
-    seen = f"{tested.differing} of {tested.comparisons} comparisons differ"
+    seen = ngettext(
+        "{differing} of {n} comparison differs", "{differing} of {n} comparisons differ", tested.comparisons
+    ).format(differing=tested.differing, n=tested.comparisons)
     if variant and not tested.differing:
         return Finding(
             kind="mismatch",
             file=TEST,
-            where=f"a planted {op}",
-            expected="at least one comparison that differs",
+            where=_("a planted {op}").format(op=op),
+            expected=_("at least one comparison that differs"),
             found=seen,
-            message=f"Your test lets a kernel pass that is not batch-invariant: {variant.behaviour}.",
-            usual_causes=causes.MISSED,
+            message=_("Your test lets a kernel pass that is not batch-invariant: {behaviour}.").format(
+                behaviour=_(variant.behaviour)
+            ),
+            usual_causes=told(causes.MISSED),
         )
     if not variant and (tested.differing or not tested.comparisons):
-        first = f"; the first: {show(tested.first.model_dump())}" if tested.first else ""
+        first = "; " + _("the first: {first}").format(first=show(tested.first.model_dump())) if tested.first else ""
         return Finding(
             kind="mismatch",
             file=TEST,
-            where=f"a sound {op}",
-            expected="some comparisons, and none that differs",
+            where=_("a sound {op}").format(op=op),
+            expected=_("some comparisons, and none that differs"),
             found=f"{seen}{first}",
-            message="Your test finds fault with a kernel whose rows depend on nothing but themselves.",
-            usual_causes=causes.FALSE_ALARM,
+            message=_("Your test finds fault with a kernel whose rows depend on nothing but themselves."),
+            usual_causes=told(causes.FALSE_ALARM),
         )
     return None
 
@@ -108,12 +115,12 @@ def _own(work: Work, submitted: Invariance, here: Invariance) -> Iterator[Findin
     """invariance.json against a run of the same test on the same kernels, here."""
     right = work.kernels_sha256()
     if submitted.kernels_sha256 != right:
-        message = "The file is about other kernels than kernels.py as it is now: run the test in its folder again."
+        message = _("The file is about other kernels than kernels.py as it is now: run the test in its folder again.")
         yield mismatch(INVARIANCE, "kernels_sha256", right, submitted.kernels_sha256, message)
         return
     for op, claimed in submitted.ops:
         again: Tested = getattr(here.ops, op)
-        message = "Your test was run here on your kernels, and saw something else."
+        message = _("Your test was run here on your kernels, and saw something else.")
         where = f"ops.{op}"
         if again.differing and not claimed.differing and submitted.device == here.device:
             yield better(work, INVARIANCE, f"{where}.differing", show(again.differing), show(0), message)
@@ -122,5 +129,5 @@ def _own(work: Work, submitted: Invariance, here: Invariance) -> Iterator[Findin
         elif again.comparisons != claimed.comparisons:
             expected, found = show(again.comparisons), show(claimed.comparisons)
             yield mismatch(
-                INVARIANCE, f"{where}.comparisons", expected, found, f"{message} Run it in its folder again."
+                INVARIANCE, f"{where}.comparisons", expected, found, f"{message} {_('Run it in its folder again.')}"
             )

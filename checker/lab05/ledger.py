@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator
 from checker.gate import Refusal
 from checker.lab05.schemas import Ask, Invariance, Manifest, Results
 from checker.lab05.work import INVARIANCE, MANIFEST, RESULTS, Work
+from checker.language import N_, _, ngettext
 from checker.report import Claim, Finding
 
 Item = Finding | Claim | str
-NO_RUN = "measure.py, run here with your kernels, gave nothing to compare"
+NO_RUN = N_("measure.py, run here with your kernels, gave nothing to compare")
 
 
 def with_claims(
@@ -37,14 +38,18 @@ def of_the_manifest(work: Work, faults: list[Finding]) -> Iterator[Claim]:
     found = work.manifest
     if not isinstance(found, Manifest):
         return
-    cases = f"{found.config.n_cases} cases, drawn from seed {found.config.case_seed}"
-    yield _claim(f"manifest.json: it is about {cases}", MANIFEST, faults, "config.case_seed", "config.n_cases")
+    text = ngettext(
+        "manifest.json: it is about {n} case, drawn from seed {seed}",
+        "manifest.json: it is about {n} cases, drawn from seed {seed}",
+        found.config.n_cases,
+    ).format(n=found.config.n_cases, seed=found.config.case_seed)
+    yield _claim(text, MANIFEST, faults, "config.case_seed", "config.n_cases")
     made = f"{found.config.device_name}, torch {found.versions.torch}, Triton {found.versions.triton}"
     yield Claim(
-        text=f"manifest.json: it was made with {made}",
+        text=_("manifest.json: it was made with {made}").format(made=made),
         file=MANIFEST,
         standing="not checkable here",
-        because="what it was made with leaves no trace that another machine could look at",
+        because=_("what it was made with leaves no trace that another machine could look at"),
     )
 
 
@@ -55,19 +60,21 @@ def of_the_results(work: Work, faults: list[Finding]) -> Iterator[Claim]:
     here = _measured_again(work)
     total = found.summary
     asked = {
-        f"results.json: {total.rows_differing} of {total.rows_compared} rows changed in other company": (
+        _("results.json: {differing} of {compared} rows changed in other company").format(
+            differing=total.rows_differing, compared=total.rows_compared
+        ): (
             ("rows_differing", "rows_compared", "differing", "compared"),
             "",
         ),
-        "results.json: Triton kernels of yours ran": (("launches", "inside"), ""),
-        "results.json: the bytes of every call, as sha256": (("sha256",), _not_compared(work) if here else ""),
+        _("results.json: Triton kernels of yours ran"): (("launches", "inside"), ""),
+        _("results.json: the bytes of every call, as sha256"): (("sha256",), _not_compared(work) if here else ""),
     }
     for text, (places, why_not) in asked.items():
         if places[0] == "launches" and not total.launches:
             continue  # it claims nothing of the kind
         claim = _claim(text, RESULTS, faults, *places)
         if claim.standing == "verified" and (why_not or here is None):
-            claim = _unchecked(claim, why_not or NO_RUN)
+            claim = _unchecked(claim, why_not or _(NO_RUN))
         yield claim
 
 
@@ -79,10 +86,12 @@ def of_the_test(work: Work, faults: list[Finding]) -> Iterator[Claim]:
     if not isinstance(found, Invariance):
         return
     for op, tested in found.ops:
-        text = f"invariance.json: {tested.differing} of {tested.comparisons} comparisons of your {op} differ"
+        text = _("invariance.json: {differing} of {n} comparisons of your {op} differ").format(
+            differing=tested.differing, n=tested.comparisons, op=op
+        )
         claim = _claim(text, INVARIANCE, faults, f"ops.{op}.differing", f"ops.{op}.comparisons", "kernels_sha256")
         broken = claim.standing == "verified" and any(fault.kind in ("replay", "missing") for fault in faults)
-        yield _unchecked(claim, "invariance_test.py, run here, gave nothing to compare") if broken else claim
+        yield _unchecked(claim, _("invariance_test.py, run here, gave nothing to compare")) if broken else claim
 
 
 def _claim(text: str, file: str, faults: list[Finding], *places: str) -> Claim:
@@ -112,4 +121,4 @@ def _measured_again(work: Work) -> Results | None:
 
 
 def _not_compared(work: Work) -> str:
-    return "" if work.stored_bytes_comparable() else work.evidence().stored_bytes_because or NO_RUN
+    return "" if work.stored_bytes_comparable() else work.evidence().stored_bytes_because or _(NO_RUN)

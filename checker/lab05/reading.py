@@ -9,10 +9,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from checker.language import N_, _
 from checker.report import Finding
 
 KERNELS = "kernels.py"
-NO_KERNEL = NO_LAUNCH, NO_FUNCTION = "no such launch", "no function of that name"
+NO_KERNEL = NO_LAUNCH, NO_FUNCTION = N_("no such launch"), N_("no function of that name")
 TODO = {"matmul": 1, "log_softmax": 2, "mean": 3}  # the starter's number for each
 REDUCE = {  # methods and functions that would do the kernel's work
     *(
@@ -46,27 +47,36 @@ def read_kernels(text: str, op: str) -> Iterator[Finding]:
     try:
         functions = {f.name: f for f in ast.parse(text).body if isinstance(f, ast.FunctionDef)}
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        place = f"line {error.lineno}" if isinstance(error, SyntaxError) else None
+        place = _("line {line}").format(line=error.lineno) if isinstance(error, SyntaxError) else None
         said = error.msg if isinstance(error, SyntaxError) else str(error)
-        yield Finding(kind="malformed", file=KERNELS, where=place, message=f"The file is not Python: {said}.")
+        yield Finding(
+            kind="malformed", file=KERNELS, where=place, message=_("The file is not Python: {said}.").format(said=said)
+        )
         return
     if op not in functions:
-        yield _finding(op, f"a function {op}", NO_FUNCTION, "The launcher is not there.")
+        yield _finding(op, _("a function {op}").format(op=op), _(NO_FUNCTION), _("The launcher is not there."))
         return
     kernels = {name for name, f in functions.items() if any(map(_is_jit, f.decorator_list))}
     reached = _reached(op, functions, kernels)
     if not any(_launches(functions[name]) & kernels for name in reached):
-        message = "In the source, the function launches no kernel of this file."
+        message = _("In the source, the function launches no kernel of this file.")
         where = op
         if line := open_todo(text, TODO[op]):
-            message = f"TODO {TODO[op]} is still open: {op} launches no kernel yet. Write the kernel, and its launch."
-            where = f"{op}, line {line}"
-        expected = "kernel[grid](...), where kernel is decorated with @triton.jit"
-        yield _finding(where, expected, NO_LAUNCH, message)
+            message = _(
+                "TODO {todo} is still open: {op} launches no kernel yet. Write the kernel, and its launch."
+            ).format(todo=TODO[op], op=op)
+            where = _("{function}, line {line}").format(function=op, line=line)
+        expected = _("kernel[grid](...), where kernel is decorated with @triton.jit")
+        yield _finding(where, expected, _(NO_LAUNCH), message)
     for name in reached:
         for line, what in _reductions(functions[name], set(functions)):
-            message = "A product or a sum is left to PyTorch: it is the kernel that should do it."
-            yield _finding(f"{name}, line {line}", "none of PyTorch's products and sums", what, message)
+            message = _("A product or a sum is left to PyTorch: it is the kernel that should do it.")
+            yield _finding(
+                _("{function}, line {line}").format(function=name, line=line),
+                _("none of PyTorch's products and sums"),
+                what,
+                message,
+            )
 
 
 def _reached(op: str, functions: dict[str, ast.FunctionDef], kernels: set[str]) -> list[str]:

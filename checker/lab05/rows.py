@@ -11,6 +11,7 @@ from checker.lab05 import causes
 from checker.lab05.accuracy import Truth, tolerance
 from checker.lab05.reading import KERNELS
 from checker.lab05.schemas import Ask
+from checker.language import _, told
 from checker.report import Finding
 from courselib import bits
 
@@ -18,8 +19,8 @@ NAN = -1
 
 
 def describe(ask: Ask) -> str:
-    shape = f"K {ask.length}, N {ask.columns}" if ask.op == "matmul" else f"rows of {ask.length}"
-    strided = "" if not ask.strided else ", b column by column" if ask.op == "matmul" else ", dim 0"
+    shape = f"K {ask.length}, N {ask.columns}" if ask.op == "matmul" else _("rows of {n}").format(n=ask.length)
+    strided = "" if not ask.strided else ", " + _("b column by column") if ask.op == "matmul" else ", dim 0"
     return f"{ask.op} {ask.id} ({ask.dtype}, {shape}{strided})"
 
 
@@ -37,11 +38,17 @@ def nearness(ask: Ask, truth: Truth, outputs: list[Array]) -> Iterator[Finding]:
             yield Finding(
                 kind="mismatch",
                 file=KERNELS,
-                where=f"{describe(ask)}, call {i} of {len(call)} rows: row {place}, column {column}",
-                expected=f"{right!r}, within {float(truth.bound[rows[at], column]):.3g}: {tolerance(ask)}",
-                found=f"{float(output[place, column])!r}; {int(far.sum())} of {far.size} numbers of this call are off",
-                message="The result is farther from float64's than rounding explains.",
-                usual_causes=causes.NOT_CLOSE,
+                where=_("{case}, call {i} of {n} rows: row {row}, column {column}").format(
+                    case=describe(ask), i=i, n=len(call), row=place, column=column
+                ),
+                expected=_("{value!r}, within {bound:.3g}: {tolerance}").format(
+                    value=right, bound=float(truth.bound[rows[at], column]), tolerance=tolerance(ask)
+                ),
+                found=_("{value!r}; {n} of {total} numbers of this call are off").format(
+                    value=float(output[place, column]), n=int(far.sum()), total=far.size
+                ),
+                message=_("The result is farther from float64's than rounding explains."),
+                usual_causes=told(causes.NOT_CLOSE),
             )
             return
         lost = [place for place, row in enumerate(call) if row == NAN and not np.isnan(output[place]).all()]
@@ -49,11 +56,13 @@ def nearness(ask: Ask, truth: Truth, outputs: list[Array]) -> Iterator[Finding]:
             yield Finding(
                 kind="mismatch",
                 file=KERNELS,
-                where=f"{describe(ask)}, call {i} of {len(call)} rows: row {lost[0]}",
-                expected="NaN throughout: the row is NaN",
+                where=_("{case}, call {i} of {n} rows: row {row}").format(
+                    case=describe(ask), i=i, n=len(call), row=lost[0]
+                ),
+                expected=_("NaN throughout: the row is NaN"),
                 found=f"{output[lost[0]].tolist()[:4]!r}",
-                message="A NaN was lost: a row of NaN has no other result.",
-                usual_causes=causes.NOT_CLOSE,
+                message=_("A NaN was lost: a row of NaN has no other result."),
+                usual_causes=told(causes.NOT_CLOSE),
             )
             return
 
@@ -79,24 +88,38 @@ def sameness(ask: Ask, outputs: list[Array]) -> tuple[int, Finding | None]:
             first = first or Finding(
                 kind="mismatch",
                 file=KERNELS,
-                where=f"{describe(ask)}, row {row} of the case, column {difference.index[0]}: "
-                f"call {there[0]} ({_company(ask, *there)}) against call {i} ({_company(ask, i, place)})",
+                where=_(
+                    "{case}, row {row} of the case, column {column}: call {there} ({company_there}) against call "
+                    "{here} ({company_here})"
+                ).format(
+                    case=describe(ask),
+                    row=row,
+                    column=difference.index[0],
+                    there=there[0],
+                    company_there=_company(ask, *there),
+                    here=i,
+                    company_here=_company(ask, i, place),
+                ),
                 expected=f"0x{difference.hex_a} ({difference.value_a!r})",
-                found=f"0x{difference.hex_b} ({difference.value_b!r}), {difference.ulps} ULP apart",
-                message="The same row has other bytes in other company.",
-                usual_causes=causes.NOT_SAME,
+                found=_("0x{hex} ({value!r}), {ulps} ULP apart").format(
+                    hex=difference.hex_b, value=difference.value_b, ulps=difference.ulps
+                ),
+                message=_("The same row has other bytes in other company."),
+                usual_causes=told(causes.NOT_SAME),
             )
     if first:
-        first = first.model_copy(
-            update={"found": f"{first.found}; {differing} of {compared} rows that came again differ"}
-        )
+        found = _("{first}; {n} of {total} rows that came again differ")
+        found = found.format(first=first.found, n=differing, total=compared)
+        first = first.model_copy(update={"found": found})
     return compared, first
 
 
 def _company(ask: Ask, call: int, place: int) -> str:
     rows = ask.calls[call]
     if len(rows) == 1:
-        return "alone"
+        return _("alone")
     strangers = [{-1: "NaN", -2: "inf"}[r] for r in rows[max(place - 1, 0) : place + 2] if r < 0]
-    beside = f", beside {' and '.join(dict.fromkeys(strangers))}" if strangers else ""
-    return f"place {place} of {len(rows)}{beside}"
+    beside = f" {_('and')} ".join(dict.fromkeys(strangers))
+    if not beside:
+        return _("place {place} of {n}").format(place=place, n=len(rows))
+    return _("place {place} of {n}, beside {strangers}").format(place=place, n=len(rows), strangers=beside)

@@ -10,10 +10,11 @@ from checker.gate import Refusal
 from checker.lab05.claims import better, mismatch, replayed
 from checker.lab05.schemas import Ask, Case, Manifest, Results, Summary
 from checker.lab05.work import MANIFEST, RESULTS, Work
+from checker.language import N_, _, ngettext
 from checker.report import Finding
 
 CASE_SEED = 5
-NOTHING_RAN = (
+NOTHING_RAN = N_(
     "No Triton kernel ran: what was measured are PyTorch's own. Fill in registered() (TODO 4), run measure.py again."
 )
 Item = Finding | str
@@ -30,12 +31,12 @@ def manifest(work: Work) -> Iterator[Item]:
         ("config.n_cases", len(work.lab_cases), found.config.n_cases),
     ):
         if given != right:
-            yield mismatch(MANIFEST, where, show(right), show(given), "It is not about the lab's own cases.")
+            yield mismatch(MANIFEST, where, show(right), show(given), _("It is not about the lab's own cases."))
     if not found.results_summary.launches:
-        yield mismatch(MANIFEST, "results_summary.launches", "some", "0", NOTHING_RAN)
+        yield mismatch(MANIFEST, "results_summary.launches", _("some"), "0", _(NOTHING_RAN))
     if (found.config.arithmetic is None) != (found.config.device == "cuda"):
-        expected = "null" if found.config.device == "cuda" else "a sha256"
-        message = "On the CPU, the manifest says what NumPy's results were; on a GPU, nothing."
+        expected = "null" if found.config.device == "cuda" else _("a sha256")
+        message = _("On the CPU, the manifest says what NumPy's results were; on a GPU, nothing.")
         yield mismatch(MANIFEST, "config.arithmetic", expected, show(found.config.arithmetic), message)
 
 
@@ -50,15 +51,15 @@ def results(work: Work) -> Iterator[Item]:
         return
     idle = [i for i, case in enumerate(found.cases) if not case.launches]
     if idle:
-        yield mismatch(RESULTS, f"cases[{idle[0]}].launches", "some", "0", NOTHING_RAN)
+        yield mismatch(RESULTS, f"cases[{idle[0]}].launches", _("some"), "0", _(NOTHING_RAN))
     for i, case in enumerate(found.cases):
         rows = [row for call in case.calls for row in call if row >= 0]
         again = len(rows) - len(set(rows))
         if case.compared != again:
-            message = "A row that comes again is compared with its first time, each time."
+            message = _("A row that comes again is compared with its first time, each time.")
             yield mismatch(RESULTS, f"cases[{i}].compared", show(again), show(case.compared), message)
         if len(case.sha256) != len(case.calls):
-            message = "There must be one digest for each call."
+            message = _("There must be one digest for each call.")
             yield mismatch(RESULTS, f"cases[{i}].sha256", show(len(case.calls)), show(len(case.sha256)), message)
     here: Results | None = None
     try:
@@ -76,7 +77,7 @@ def results(work: Work) -> Iterator[Item]:
     if isinstance(beside, Manifest):
         yield from _summaries(work, MANIFEST, "results_summary", tally(found.cases), beside.results_summary, here)
         if beside.config.device != found.device:
-            message = "The two files are not of one run."
+            message = _("The two files are not of one run.")
             yield mismatch(MANIFEST, "config.device", show(found.device), show(beside.config.device), message)
     if here is not None and not broken:
         yield from _against_the_run(work, found, here)
@@ -95,14 +96,14 @@ def tally(cases: Sequence[Case]) -> Summary:
 
 def _not_asked(cases: Sequence[Case], asked: Sequence[Ask]) -> Iterator[Finding]:
     if len(cases) != len(asked):
-        message = "There must be one entry for each of the lab's cases."
-        yield mismatch(RESULTS, "cases", f"{len(asked)} cases", f"{len(cases)} cases", message)
+        message = _("There must be one entry for each of the lab's cases.")
+        yield mismatch(RESULTS, "cases", _count(len(asked)), _count(len(cases)), message)
         return
     for i, (case, ask) in enumerate(zip(cases, asked, strict=True)):
         for name, value in ask.model_dump().items():
             given = getattr(case, name)
             if given != value:
-                message = "The case is not the lab's own: run measure.py as it came, without --cases."
+                message = _("The case is not the lab's own: run measure.py as it came, without --cases.")
                 yield mismatch(RESULTS, f"cases[{i}].{name}", show(value), show(given), message)
                 break
 
@@ -110,7 +111,7 @@ def _not_asked(cases: Sequence[Case], asked: Sequence[Ask]) -> Iterator[Finding]
 def _summaries(
     work: Work, file: str, where: str, deserved: Summary, found: Summary, here: Results | None
 ) -> Iterator[Finding]:
-    message = "The summary is not what the cases of results.json show."
+    message = _("The summary is not what the cases of results.json show.")
     for name, value in found.model_dump().items():
         right = getattr(deserved, name)
         if value == right:
@@ -126,22 +127,26 @@ def _against_the_run(work: Work, found: Results, here: Results) -> Iterator[Item
     comparable = work.stored_bytes_comparable()
     for i, (case, again) in enumerate(zip(found.cases, here.cases, strict=False)):
         where = f"cases[{i}].differing"
-        message = "measure.py was run here, with your kernels; another number of rows changed."
+        message = _("measure.py was run here, with your kernels; another number of rows changed.")
         if case.differing < again.differing and comparable:
             yield better(work, RESULTS, where, show(again.differing), show(case.differing), message)
         elif case.differing != again.differing:
             yield mismatch(RESULTS, where, show(again.differing), show(case.differing), message)
         elif comparable and case.sha256 != again.sha256:
             n = next(n for n, (a, b) in enumerate(zip(case.sha256, again.sha256, strict=False)) if a != b)
-            message = (
+            message = _(
                 "measure.py was run here, with your kernels, and gave other bytes: run it again, then check again."
             )
             yield mismatch(RESULTS, f"cases[{i}].sha256[{n}]", again.sha256[n], case.sha256[n], message)
-    message = "measure.py was run here, with your kernels; the launches it counted are others: run it again."
+    message = _("measure.py was run here, with your kernels; the launches it counted are others: run it again.")
     for op, probe in found.registered:
         there, now = probe.launches.model_dump(), getattr(here.registered, op).launches.model_dump()
         for name, n in there.items():
             if (n > 0) != (now[name] > 0):
                 yield mismatch(RESULTS, f"registered.{op}.launches.{name}", show(now[name]), show(n), message)
     if not comparable:
-        yield "results.json was made on something else: its counts were compared, its bytes were not"
+        yield _("results.json was made on something else: its counts were compared, its bytes were not")
+
+
+def _count(n: int) -> str:
+    return ngettext("{n} case", "{n} cases", n).format(n=n)

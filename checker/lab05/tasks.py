@@ -18,6 +18,7 @@ from checker.lab05.ledger import of_the_manifest, of_the_results, of_the_test, w
 from checker.lab05.reading import KERNELS, NO_KERNEL, open_todo, read_kernels
 from checker.lab05.schemas import Results
 from checker.lab05.work import RESULTS, Work
+from checker.language import _, told
 from checker.report import Claim, Finding
 from checker.texts import texts
 
@@ -32,7 +33,7 @@ def one_op(op: str, work: Work) -> Iterator[Item]:
 
     read = list(read_kernels(work.kernels, op))
     yield from read
-    if any(fault.found in (None, *NO_KERNEL) for fault in read):  # no Python, or no kernel: nothing to run
+    if any(fault.found in (None, *told(NO_KERNEL)) for fault in read):  # no Python, or no kernel: nothing to run
         return
     results, faults = _hidden(work)
     yield from faults
@@ -47,14 +48,15 @@ def one_op(op: str, work: Work) -> Iterator[Item]:
     asked = [ask for ask in work.hidden_cases if ask.op == op]
     for ask in asked:
         if not launched.get(ask.id):
+            message = _("No kernel was launched: what came back is PyTorch's own.")
             yield Finding(
                 kind="mismatch",
                 file=KERNELS,
-                where=f"{NAMES[op]} inside registered()",
-                expected="at least one launch of a Triton kernel of kernels.py for each call",
-                found="none",
-                message=f"No kernel was launched: what came back is PyTorch's own. {_todo_4(work)}".strip(),
-                usual_causes=causes.NOT_REGISTERED,
+                where=f"{NAMES[op]} {_('inside registered()')}",
+                expected=_("at least one launch of a Triton kernel of kernels.py for each call"),
+                found=_("none"),
+                message=f"{message} {_todo_4(work)}".strip(),
+                usual_causes=told(causes.NOT_REGISTERED),
             )
             return
     compared = 0
@@ -67,7 +69,9 @@ def one_op(op: str, work: Work) -> Iterator[Item]:
             yield different
     calls = sum(len(ask.calls) for ask in asked)
     work.recomputed(
-        f"{op}: {calls} calls of {len(asked)} hidden cases against float64, {compared} rows against themselves"
+        _("{op}: {calls} calls of {n} hidden cases against float64, {compared} rows against themselves").format(
+            op=op, calls=calls, n=len(asked), compared=compared
+        )
     )
 
 
@@ -80,23 +84,24 @@ def registered(work: Work) -> Iterator[Item]:
     for op, probe in results.registered:
         launches, digests = probe.launches, probe.sha256
         if not launches.inside:
-            yield _registration(
-                op, "inside registered()", "a launch", "none", f"No Triton kernel was launched. {_todo_4(work)}".strip()
-            )
+            message = f"{_('No Triton kernel was launched.')} {_todo_4(work)}".strip()
+            yield _registration(op, _("inside registered()"), _("a launch"), _("none"), message)
         elif digests.inside != digests.direct:
-            message = f"{NAMES[op]} gives other bytes than {op} of kernels.py on the same tensors."
-            yield _registration(op, "inside registered()", digests.direct, digests.inside, message)
+            message = _("{name} gives other bytes than {op} of kernels.py on the same tensors.").format(
+                name=NAMES[op], op=op
+            )
+            yield _registration(op, _("inside registered()"), digests.direct, digests.inside, message)
         for name, words in (
-            ("after", "after registered()"),
-            ("after_exception", "after an exception inside registered()"),
-            ("before", "after an earlier registered()"),
+            ("after", _("after registered()")),
+            ("after_exception", _("after an exception inside registered()")),
+            ("before", _("after an earlier registered()")),
         ):  # the first that is wrong: those below follow from it
             if n := getattr(launches, name):
-                message = "A Triton kernel still runs when the block has ended: PyTorch's own is not back."
-                yield _registration(op, words, "no launch", f"{n}", message)
+                message = _("A Triton kernel still runs when the block has ended: PyTorch's own is not back.")
+                yield _registration(op, words, _("no launch"), f"{n}", message)
                 break
             if getattr(digests, name) != digests.before:
-                message = "Other bytes than before registered(): PyTorch's own is not back."
+                message = _("Other bytes than before registered(): PyTorch's own is not back.")
                 yield _registration(op, words, digests.before, getattr(digests, name), message)
                 break
 
@@ -105,7 +110,7 @@ def writing(work: Work) -> Iterator[Item]:
     words = work.lab.artifact(README).min_words
     for item in texts(work.lab, work.text):
         if isinstance(item, Finding) and item.kind == "missing":
-            message = f"The file is not there: it is yours to write, at least {words} words."
+            message = _("The file is not there: it is yours to write, at least {words} words.").format(words=words)
             yield item.model_copy(update={"message": message})
         elif isinstance(item, Finding):
             yield item
@@ -113,7 +118,7 @@ def writing(work: Work) -> Iterator[Item]:
 
 def _todo_4(work: Work) -> str:
     line = open_todo(work.kernels, 4)
-    return f"TODO 4 still stands in line {line}: registered() is to be written." if line else ""
+    return _("TODO 4 still stands in line {line}: registered() is to be written.").format(line=line) if line else ""
 
 
 def _hidden(work: Work) -> tuple[Results | None, list[Finding]]:
@@ -133,7 +138,7 @@ def _registration(op: str, where: str, expected: str, found: str, message: str) 
         expected=expected,
         found=found,
         message=message,
-        usual_causes=causes.NOT_REGISTERED,
+        usual_causes=told(causes.NOT_REGISTERED),
     )
 
 

@@ -25,6 +25,7 @@ from checker.gate_npz import Array, Expected, read_npz
 from checker.lab05.reading import KERNELS
 from checker.lab05.schemas import Ask, Invariance, Manifest, Results
 from checker.lab05.variants import Candidate, candidates, source
+from checker.language import _
 from checker.report import Evidence, Finding, Replay
 from checker.runs import Runs
 from checker.spec import Lab, SpecError
@@ -47,8 +48,10 @@ class Work:
     def __init__(self, folder: Folder, lab: Lab, wanted: set[str], options: Options) -> None:
         if find_spec("triton") is None:
             raise SpecError(
-                "lab 05 is checked by running its kernels, and Triton, made for Linux only, is not installed here. "
-                "Check it on Linux, in WSL, or on Colab."
+                _(
+                    "lab 05 is checked by running its kernels, and Triton, made for Linux only, is "
+                    "not installed here. Check it on Linux, in WSL, or on Colab."
+                )
             )
         self.folder, self.lab, self.wanted, self.options = folder, lab, wanted, options
         self.hidden_seed = secrets.randbelow(2**31) if options.hidden_seed is None else options.hidden_seed
@@ -93,17 +96,18 @@ class Work:
         except Refusal:
             manifest = []
         if isinstance(manifest, list):
-            return "manifest.json cannot be read, so nothing says on what they were made"
+            return _("manifest.json cannot be read, so nothing says on what they were made")
         if manifest.config.device != "cpu":
-            return f"they were made on {manifest.config.device_name}; how many rows agree was compared instead"
+            return _("they were made on {device_name}; how many rows agree was compared instead").format(
+                device_name=manifest.config.device_name
+            )
         here = {name: version(name) for name in ("numpy", "torch", "triton")} | {"arithmetic": self.arithmetic}
         there = manifest.versions.model_dump() | {"arithmetic": manifest.config.arithmetic}
         for name, value in here.items():
             if there[name] != value:
-                return (
-                    f"manifest.json says {name} {there[name]}, here it is {value}; "
-                    "how many rows agree was compared instead"
-                )
+                return _(
+                    "manifest.json says {name} {there}, here it is {value}; how many rows agree was compared instead"
+                ).format(name=name, there=there[name], value=value)
         return ""
 
     # ---- the scripts, run again ------------------------------------------------------------------------------------
@@ -131,7 +135,9 @@ class Work:
         self._start(name)
         if not self._runs.done(name):
             names = list(self._runs)
-            self.options.progress(f"waiting for your {_script(name)}", names.index(name) / len(names))
+            self.options.progress(
+                _("waiting for your {script}").format(script=_script(name)), names.index(name) / len(names)
+            )
         return self._runs.finished(name)
 
     def replayed_results(self, name: str) -> Results | list[Finding]:
@@ -244,7 +250,9 @@ class Work:
             return read_model(self.folder, name, self._cap(name), model)
         except Refusal as refusal:
             if refusal.finding.kind == "missing":
-                message = f"The file is not there; {WRITTEN_BY[name]} writes it. Run it in its folder."
+                message = _("The file is not there; {written_by} writes it. Run it in its folder.").format(
+                    written_by=WRITTEN_BY[name]
+                )
                 raise Refusal("missing", name, message) from None
             raise
 

@@ -12,6 +12,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from checker.language import N_, _, said_by_the_system
 from checker.report import Tier
 from checker.sandbox import channel, syscalls
 from checker.sandbox.limits import Limits
@@ -23,7 +24,7 @@ LINUX = sys.platform == "linux"
 INSIDE = Path(__file__).parent / "inside"
 GIVEN = "/run/given"  # where the full tier shows the supervisor what it copies into the scratch space
 START = "import sys; sys.path.insert(0, sys.argv[1]); from inside.supervisor import main; main()"
-NO_LANDLOCK = "the kernel has no Landlock, or it is turned off"
+NO_LANDLOCK = N_("the kernel has no Landlock, or it is turned off")
 
 
 class SandboxError(Exception):
@@ -140,14 +141,17 @@ def _choose(asked: Tier | None) -> Sandbox:
             why = _why_not(sandbox)
             if not why:
                 return sandbox
-    wanted = f"the sandbox {asked!r} was asked for, and" if asked else "no sandbox works here:"
-    raise SandboxError(f"{wanted} a script cannot be run in it on this machine ({why}). {_ADVICE[asked or 'rlimits']}")
+    if asked:
+        message = _("the sandbox {asked!r} was asked for, and a script cannot be run in it on this machine ({why}).")
+    else:
+        message = _("no sandbox works here: a script cannot be run in it on this machine ({why}).")
+    raise SandboxError(f"{message.format(asked=asked, why=why)} {_(_ADVICE[asked or 'rlimits'])}")
 
 
 _ADVICE: dict[Tier, str] = {
-    "full": "Install bubblewrap (Debian, Ubuntu: apt-get install bubblewrap), or ask for landlock or rlimits.",
-    "landlock": "It takes Linux 5.13 or newer; ask for rlimits, the last tier.",
-    "rlimits": "Is there room in the folder for temporary files?",
+    "full": N_("Install bubblewrap (Debian, Ubuntu: apt-get install bubblewrap), or ask for landlock or rlimits."),
+    "landlock": N_("It takes Linux 5.13 or newer; ask for rlimits, the last tier."),
+    "rlimits": N_("Is there room in the folder for temporary files?"),
 }
 
 
@@ -164,14 +168,14 @@ def _ways(tier: Tier) -> list[Sandbox]:
 def _why_not(sandbox: Sandbox) -> str:
     """Nothing if a script ran in it and its data came back."""
     if sandbox.tier != "rlimits" and not LINUX:
-        return "it is made for Linux"
+        return _("it is made for Linux")
     if sandbox.tier == "full" and shutil.which("bwrap") is None:
-        return "bubblewrap is not installed"
+        return _("bubblewrap is not installed")
     if sandbox.tier == "landlock":
         from checker.sandbox.inside import kernel
 
         if kernel.landlock_abi() == 0:
-            return NO_LANDLOCK
+            return _(NO_LANDLOCK)
     with tempfile.TemporaryDirectory(prefix="checker-", ignore_cleanup_errors=True) as scratch:
         copy, out, home = (Path(scratch, name) for name in ("copy", "out", "home"))
         for folder in (copy, out, home):
@@ -181,7 +185,7 @@ def _why_not(sandbox: Sandbox) -> str:
         try:
             running = sandbox.start(Task(argv, {}, copy, copy, out, home), Limits(wall=20.0))
         except OSError as error:
-            return str(error)
+            return said_by_the_system(error)
         try:
             handed = running.handed()
         except channel.Broken as error:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 
 from checker.faults import printable
-from checker.report import NOT_ASKED, Report, TaskResult
+from checker.language import _
+from checker.report import Report, TaskResult
 from checker.spec import Lab
 from checker.views import words
 
@@ -23,7 +24,7 @@ def draw(report: Report, lab: Lab) -> str:
         "test_output_format": "text",
         "visibility": "visible",
         "stdout_visibility": "hidden",  # the instructor's: what a student may read is in the outputs
-        "tests": [_test(task, n) for n, task in enumerate(report.tasks, 1) if task.because != NOT_ASKED],
+        "tests": [_test(task, n) for n, task in enumerate(report.tasks, 1) if task.asked],
         "extra_data": {"verdict": report.verdict, "fingerprint": report.submission.fingerprint},
     }
     return json.dumps(results, indent=2) + "\n"
@@ -31,7 +32,11 @@ def draw(report: Report, lab: Lab) -> str:
 
 def _about(report: Report) -> str:
     """What is said of the submission as a whole."""
-    parts = [f"Verdict: {report.verdict}. {words.VERDICTS[report.verdict]}"]
+    parts = [
+        _("Verdict: {verdict}. {meaning}").format(
+            verdict=_(words.NAMES[report.verdict]), meaning=_(words.VERDICTS[report.verdict])
+        )
+    ]
     if report.findings:
         parts.append(words.plain_all(report.findings))
     parts += [f"{words.printed(replay)}\n{replay.output_tail}" for replay in words.outputs(report)]
@@ -42,7 +47,7 @@ def _about(report: Report) -> str:
 def _test(task: TaskResult, number: int) -> dict[str, object]:
     lines = [*task.notes]
     if task.because:
-        lines.append(f"Not run: {task.because}.")
+        lines.append(_("Not run: {because}.").format(because=task.because))
     if task.findings:
         lines.append(words.plain_all(task.findings))
     return {

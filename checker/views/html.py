@@ -13,7 +13,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from checker.faults import printable
-from checker.report import NOT_ASKED, Report
+from checker.language import _, ngettext, spoken
+from checker.report import Report
 from checker.spec import Lab
 from checker.views import words
 from checker.views.picture import picture
@@ -24,12 +25,13 @@ LONG = 2000  # characters; a longer value gets a box of its own to scroll in
 def draw(report: Report, lab: Lab) -> str:
     return _page().render(
         report=report,
-        tasks=[task for task in report.tasks if task.because != NOT_ASKED],
+        tasks=[task for task in report.tasks if task.asked],
         hints={task.id: [hint.strip() for hint in task.hints] for task in lab.tasks},
         claims=[claim for task in report.tasks for claim in task.claims],
         words=words,
         picture=picture,
         LONG=LONG,
+        language=spoken(),
     )
 
 
@@ -48,4 +50,5 @@ def _page() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals.update(_=_, ngettext=ngettext)
     return environment.get_template("page.html.j2")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 from checker.faults import printable
+from checker.language import _
 from checker.report import Report, TaskResult
 from checker.spec import Lab
 from checker.views import words
@@ -17,7 +18,7 @@ def draw(report: Report, lab: Lab) -> str:
     # Where no task was run there is no failure, and a server would show green: the submission is a case of its own.
     error = words.plain_all(report.findings) if report.findings else None
     if report.verdict == "not started":
-        error = words.VERDICTS["not started"]
+        error = _(words.VERDICTS[report.verdict])
     counts = {
         "tests": str(len(report.tasks) + bool(error)),
         "failures": str(failed),
@@ -27,13 +28,13 @@ def draw(report: Report, lab: Lab) -> str:
     }
     suites = ET.Element("testsuites", {"name": "checker", **counts})
     started = report.started.removesuffix("+00:00")  # the format knows no time zone
-    name = _legal(f"Lab {report.lab}: {report.title}")
+    name = _legal(_("Lab {lab}: {title}").format(lab=report.lab, title=report.title))
     suite = ET.SubElement(suites, "testsuite", {"name": name, "timestamp": _legal(started), **counts})
     properties = ET.SubElement(suite, "properties")
     for key, value in _properties(report).items():
         ET.SubElement(properties, "property", {"name": key, "value": _legal(value)})
     if error:
-        case = _case(suite, report, "submission", "The submission")
+        case = _case(suite, report, "submission", _("The submission"))
         ET.SubElement(case, "error", {"message": _legal(error.splitlines()[0]), "type": report.verdict}).text = _legal(
             error
         )
@@ -59,7 +60,8 @@ def _draw(case: ET.Element, task: TaskResult) -> None:
     elif task.status == "failed":
         first = words.in_order(task.findings)[0]
         failure = ET.SubElement(case, "failure", {"message": _legal(first.message), "type": first.kind})
-        failure.text = _legal(f"{task.points} of {task.possible} points\n\n{words.plain_all(task.findings)}")
+        points = _("{points} of {possible} points").format(points=task.points, possible=task.possible)
+        failure.text = _legal(f"{points}\n\n{words.plain_all(task.findings)}")
     if task.notes:
         ET.SubElement(case, "system-out").text = _legal("\n".join(task.notes))
 

@@ -2,23 +2,56 @@
 
 from __future__ import annotations
 
+from checker.language import N_, _
 from checker.report import Finding, Replay, Report, Tier, Verdict
 from checker.sandbox import PROMISES
 
 VERDICTS: dict[Verdict, str] = {
-    "passed": "Everything that was asked for holds.",
-    "not passed": "Something does not hold yet: the first task that failed is the place to begin.",
-    "not started": "Nothing is handed in yet.",
-    "unreadable": "The submission, or a file in it, could not be opened, and was not read.",
-    "integrity": "A claim in the submission is better than its evidence: look for [integrity].",
+    "passed": N_("Everything that was asked for holds."),
+    "not passed": N_("Something does not hold yet: the first task that failed is the place to begin."),
+    "not started": N_("Nothing is handed in yet."),
+    "unreadable": N_("The submission, or a file in it, could not be opened, and was not read."),
+    "integrity": N_("A claim in the submission is better than its evidence: look for [integrity]."),
 }
 
+# What the report's own codes are called; kinds are codes for people too, and stay as they are.
+NAMES = {
+    "passed": N_("passed"),
+    "failed": N_("failed"),
+    "in part": N_("in part"),
+    "not run": N_("not run"),
+    "not passed": N_("not passed"),
+    "not started": N_("not started"),
+    "unreadable": N_("unreadable"),
+    "integrity": "integrity",
+    "verified": N_("verified"),
+    "contradicted": N_("contradicted"),
+    "not checkable here": N_("not checkable here"),
+    "finished": N_("finished"),
+    "timed out": N_("timed out"),
+    "out of memory": N_("out of memory"),
+    "too many processes": N_("too many processes"),
+    "no data": N_("no data"),
+    "missing": N_("missing"),
+    "checker failed": N_("checker failed"),
+}
+LABELS = {"file": N_("file"), "where": N_("where"), "expected": N_("expected"), "found": N_("found")}
+STORED = {
+    "compared": N_("stored bytes compared with those generated here"),
+    "not compared": N_("stored bytes not compared with those generated here"),
+}
 
 RANKS: dict[Tier, str] = {
-    "full": "the strictest of the three tiers",
-    "landlock": "the second of the three tiers",
-    "rlimits": "the weakest of the three tiers",
+    "full": N_("the strictest of the three tiers"),
+    "landlock": N_("the second of the three tiers"),
+    "rlimits": N_("the weakest of the three tiers"),
 }
+
+
+def verdict(report: Report) -> str:
+    return _("{verdict}, {points} of {possible} points").format(
+        verdict=_(NAMES[report.verdict]), points=report.score.points, possible=report.score.possible
+    )
 
 
 def evidence(report: Report) -> list[str]:
@@ -27,23 +60,24 @@ def evidence(report: Report) -> list[str]:
     lines = [_run(replay) for replay in found.replayed] + found.recomputed
     if found.stored_bytes != "not reached":
         because = f": {found.stored_bytes_because}" if found.stored_bytes_because else ""
-        lines.append(f"stored bytes {found.stored_bytes} with those generated here{because}")
+        lines.append(f"{_(STORED[found.stored_bytes])}{because}")
     if found.hidden_seed is not None:
-        lines.append(f"hidden inputs: --hidden-seed {found.hidden_seed} draws the same again")
+        lines.append(_("hidden inputs: --hidden-seed {seed} draws the same again").format(seed=found.hidden_seed))
     return lines
 
 
 def _run(replay: Replay) -> str:
     if replay.outcome == "missing":
-        return f"{replay.script}: it is not there, so it was not run"
-    how = f"ended with exit code {replay.exit_code}" if replay.exit_code else replay.outcome
+        return _("{script}: it is not there, so it was not run").format(script=replay.script)
+    how = _(NAMES[replay.outcome])
+    if replay.exit_code:
+        how = _("ended with exit code {code}").format(code=replay.exit_code)
     line = f"{' '.join([replay.script, *replay.arguments])}: {how}"
     if replay.seconds:  # the reports of a class hold no clock
-        line += f" in {replay.seconds:.1f} s"
+        line += " " + _("in {seconds:.1f} s").format(seconds=replay.seconds)
     for count in replay.counts:
-        line += (
-            f"; {count.ops} ops: tokens equal in {count.tokens_equal} of {count.cases}, "
-            f"bytes in {count.bytes_equal} of {count.cases}"
+        line += "; " + _("{ops} ops: tokens equal in {tokens} of {n}, bytes in {bytes} of {n}").format(
+            ops=count.ops, tokens=count.tokens_equal, bytes=count.bytes_equal, n=count.cases
         )
     return line
 
@@ -55,16 +89,18 @@ def outputs(report: Report) -> list[Replay]:
 
 def printed(replay: Replay) -> str:
     """The line above a script's own words."""
-    return f"The end of what {replay.script} printed (its words, not the checker's):"
+    return _("The end of what {script} printed (its words, not the checker's):").format(script=replay.script)
 
 
 def sandbox(report: Report) -> str:
     """How far the scripts were shut in, and what that leaves open."""
     tier = report.environment.sandbox
     if tier is None:
-        return "Sandbox: none was needed, since no script was run."
-    open_ = "; ".join(promise.against for promise in PROMISES if promise.by[tier] is None)
-    return f"Sandbox: {tier}, {RANKS[tier]}. What it does not stop: {open_}."
+        return _("Sandbox: none was needed, since no script was run.")
+    open_ = "; ".join(_(promise.against) for promise in PROMISES if promise.by[tier] is None)
+    return _("Sandbox: {tier}, {rank}. What it does not stop: {open}.").format(
+        tier=tier, rank=_(RANKS[tier]), open=open_
+    )
 
 
 def in_order(findings: list[Finding]) -> list[Finding]:
@@ -80,15 +116,17 @@ def causes(findings: list[Finding]) -> list[str]:
 def plain(finding: Finding) -> str:
     """One finding whole, where there is only text: in a CI server, or on Gradescope."""
     lines = [f"[{finding.kind}] {finding.message}"]
-    for name in ("file", "where", "expected", "found"):
+    labels = {name: f"{_(label)}:" for name, label in LABELS.items()}
+    width = max(map(len, labels.values()))
+    for name, label in labels.items():
         value = getattr(finding, name)
         if value is not None:
-            lines.append(f"  {name + ':':<9} {value}")
+            lines.append(f"  {label:<{width}} {value}")
     return "\n".join(lines)
 
 
 def plain_all(findings: list[Finding]) -> str:
     parts = [plain(finding) for finding in in_order(findings)]
     if usual := causes(findings):
-        parts.append("\n".join(["Usual causes:", *(f"  - {cause}" for cause in usual)]))
+        parts.append("\n".join([_("Usual causes:"), *(f"  - {cause}" for cause in usual)]))
     return "\n\n".join(parts)

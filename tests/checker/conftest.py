@@ -26,6 +26,12 @@ PROPERTY_TEST, DUMP = f"{CORRECTNESS}/property_test.py", f"{WORKED}/dump.py"
 HIDDEN_SEED = 7
 
 
+@pytest.fixture(autouse=True)
+def in_english(monkeypatch):
+    """Whatever the locale of whoever runs the tests."""
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+
+
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory):
     """What labs/02/solution hands in. Nobody writes to it."""

@@ -67,6 +67,13 @@ def test_only_a_regular_file_is_read(folder, make, found):
     assert (finding.kind, finding.found) == ("unreadable", found)
 
 
+def test_a_file_with_a_second_name_is_not_read(folder):
+    """Beneath the submission or not, nobody can tell: it may be another student's."""
+    os.link(folder.path / "inside/file.txt", folder.path / "again.txt")
+    finding = refusal(folder.read_bytes, "again.txt", 100)
+    assert (finding.kind, finding.found) == ("unreadable", "2 names")
+
+
 def test_a_socket_is_refused(folder):
     make_socket(folder.path / "odd")
     assert refusal(folder.read_bytes, "odd", 100).kind == "unreadable"

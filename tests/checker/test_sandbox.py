@@ -310,7 +310,8 @@ def test_a_supervisor_that_is_cut_off_is_said_to_be(tier, run, monkeypatch):
 
     choose(tier)
     monkeypatch.setattr(tiers.Sandbox, "start", start_and_kill)
-    result = run(tier, "print('here', flush=True)\nimport time\ntime.sleep(600)")
+    text = "open(out + '/unfinished', 'w').close()\nprint('here', flush=True)\nimport time\ntime.sleep(600)"
+    result = run(tier, text)
     assert started.wait(5)
     assert (result.outcome, result.exit_code, os.listdir(result.out)) == ("no data", None, [])
     assert "without handing over its data" in replay.no_end(result, 1.0)

@@ -51,7 +51,7 @@ def test_a_good_one_is_read(tmp_path):
         ('requires = ["first"]', 'requires = ["third"]', "requires 'third'"),
         ('requires = ["first"]', 'requires = ["second"]', "requires 'second'"),
         ('id = "second"', 'id = "first"', "there twice"),
-        ('hints = ["Look."]', "hints = []", r"tasks\[0\].hints: expected at least 1 items"),
+        ('hints = ["Look."]', "hints = []", r"tasks\[0\].hints: expected at least 1 item,"),
         ('hints = ["Look."]', 'hints = [" "]', "a hint is empty"),
         ('pattern = "found"', 'pattern = "fou(nd"', "not a regular expression"),
         ('path = "folder/file.md"', 'path = "../file.md"', r"artifacts\[0\].path"),

@@ -146,6 +146,65 @@ def test_speed_ratios_names_what_does_not_fit(panels: dict[str, dict[str, tuple[
         figures.speed_ratios(panels, title="", x="")
 
 
+def test_answers_draws_a_line_for_each_and_marks_the_exact_one():
+    figure = figures.answers([5.0, 6.0, 7.0], [2, 3, 9], exact=6, title="All orders")
+    others, exact = figure.axes[0].lines
+    assert np.array_equal(others.get_xydata(), [[5, 2], [7, 9]])
+    assert np.array_equal(exact.get_xydata(), [[6, 3]])
+    assert others.get_marker() != exact.get_marker()  # told apart without colour too
+    assert legend_texts(figure) == ["other answers", "the exact sum, 6"]
+    assert figures.alt(figure) == (
+        "All orders. 3 answers in 14 orders, from 5 to 7; the exact sum, 6, comes out 3 times; "
+        "the commonest answer, 7, 9 times."
+    )
+
+
+def test_answers_may_all_be_wrong():
+    figure = figures.answers([5.0, 7.0], [2, 9], exact=6, title="")
+    assert legend_texts(figure) == ["other answers"]
+    assert "the exact sum, 6, comes out 0 times" in figures.alt(figure)
+
+
+@pytest.mark.parametrize(("values", "counts"), [([], []), ([1.0], [1, 2]), ([1.0, 1.0], [1, 2]), ([1.0], [0])])
+def test_answers_names_what_does_not_fit(values: list[float], counts: list[int]):
+    with pytest.raises(ValueError, match="answers: expected different values"):
+        figures.answers(values, counts, exact=0, title="")
+
+
+def test_rounding_draws_an_arrow_from_each_exact_result():
+    figure = figures.rounding([1, 2, 3], [0, 2, 4], floats=[0, 2, 4], title="Lands", x="distance")
+    (axes,) = figure.axes
+    assert [(text.xyann[0], text.xy[0]) for text in axes.texts] == [(1, 0), (2, 2), (3, 4)]
+    kept, moved = (line for line in axes.lines if line.get_label().startswith("exact"))
+    assert list(kept.get_xdata()) == [2]
+    assert list(moved.get_xdata()) == [1, 3]
+    assert kept.get_marker() != moved.get_marker()  # told apart without colour too
+    assert figures.alt(figure) == ("Lands. Floats at +0, +2, +4, counted as distance. Rounded: +1 to +0; +3 to +4.")
+
+
+@pytest.mark.parametrize(("exact", "rounded", "floats"), [([], [], [0, 1]), ([1], [1, 2], [1, 2]), ([1], [3], [1, 2])])
+def test_rounding_names_what_does_not_fit(exact: list[float], rounded: list[float], floats: list[float]):
+    with pytest.raises(ValueError, match="rounding: expected"):
+        figures.rounding(exact, rounded, floats, title="", x="")
+
+
+def test_sum_errors_draws_each_order_and_half_an_ulp():
+    errors = {"in turn": [1.0, 8.0], "Kahan": [0.5, 0.0]}
+    figure = figures.sum_errors([4, 16], errors)
+    first, second = figure.axes[0].lines
+    assert np.array_equal(first.get_xydata(), [[4, 1], [16, 8]])
+    assert np.array_equal(second.get_xydata(), [[4, 0.5], [16, 0.1]])  # no logarithm of 0
+    assert (first.get_linestyle(), first.get_marker()) != (second.get_linestyle(), second.get_marker())
+    assert legend_texts(figure) == ["in turn", "Kahan"]
+    assert figures.alt(figure).endswith("For the longest: in turn: 8; Kahan: 0.")
+
+
+@pytest.mark.parametrize("errors", [{}, {"a": [1.0]}, {name: [1.0, 2.0] for name in "abcde"}])
+def test_sum_errors_names_what_does_not_fit(errors: dict[str, list[float]]):
+    with pytest.raises(ValueError, match="expected 1 to 4 lines of 2"):
+        figures.sum_errors([1, 2], errors)
+
+
 def test_alt_says_what_the_figure_shows():
     text = figures.alt(figures.row_differences(ULPS, title="Stock ops"))
     assert text == (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from checker.lab02.zoo.mutant import CACHE, MODEL, Edit, Mutant
+from checker.language import N_
 
 # The lines of courselib that the bugs change.
 BEFORE_WRITE = "        start = cursor[0]\n"
@@ -39,7 +40,7 @@ ALONE = (
     # ---- where a row is written
     Mutant(
         "writes-ahead",
-        "From some slot on, the row of a decoded token is written one slot too far; its own stays empty.",
+        N_("From some slot on, the row of a decoded token is written one slot too far; its own stays empty."),
         (
             before_write("held, cursor = cursor, [c + (T == 1 and c >= $slot) for c in cursor]"),
             Edit(CACHE, AFTER_WRITE, MOVED),
@@ -48,7 +49,7 @@ ALONE = (
     ),
     Mutant(
         "writes-behind",
-        "From some slot on, the row of a decoded token is written over the row of the token before it.",
+        N_("From some slot on, the row of a decoded token is written over the row of the token before it."),
         (
             before_write("held, cursor = cursor, [c - (T == 1 and c >= $slot) for c in cursor]"),
             Edit(CACHE, AFTER_WRITE, MOVED),
@@ -57,7 +58,7 @@ ALONE = (
     ),
     Mutant(
         "writes-behind-in-one-layer",
-        "In one layer, the row of a decoded token is written over the row of the token before it.",
+        N_("In one layer, the row of a decoded token is written over the row of the token before it."),
         (
             before_write("held, cursor = cursor, [c - (T == 1 and layer == $layer and c >= $slot) for c in cursor]"),
             Edit(CACHE, AFTER_WRITE, MOVED),
@@ -66,31 +67,31 @@ ALONE = (
     ),
     Mutant(
         "never-written",
-        "The row of one decoded token is never written: its slot stays empty.",
+        N_("The row of one decoded token is never written: its slot stays empty."),
         (after_write("if T == 1 and cursor[0] == $slot:", "    K[:, :, $slot] = V[:, :, $slot] = 0"),),
         cause="not-written",
     ),
     Mutant(
         "overwrites-slot-0",
-        "The row of one decoded token lands in slot 0 as well, over what stood there.",
+        N_("The row of one decoded token lands in slot 0 as well, over what stood there."),
         (after_write("if T == 1 and cursor[0] == $slot and layer == $layer:", "    K[:, $head, 0] = k[:, $head, 0]"),),
         cause="overwritten",
     ),
     Mutant(
         "overwrites-after-64",
-        "From slot 64 on, each new key is written over slot 0 as well.",
+        N_("From slot 64 on, each new key is written over slot 0 as well."),
         (after_write("if T == 1 and cursor[0] >= 64 and layer == $layer:", "    K[:, :, 0] = k[:, :, 0]"),),
     ),
     # ---- which slots a token sees
     Mutant(
         "blind-to-itself",
-        "From some slot on, a decoded token does not see its own row.",
+        N_("From some slot on, a decoded token does not see its own row."),
         (attend("[p - (T == 1 and p >= $slot) for p in step.past]"),),
         cause="wrong-mask",
     ),
     Mutant(
         "sees-an-empty-slot",
-        "In one layer, a decoded token also sees the empty slot after its own.",
+        N_("In one layer, a decoded token also sees the empty slot after its own."),
         (
             attend(
                 "past",
@@ -104,7 +105,7 @@ ALONE = (
     ),
     Mutant(
         "counts-itself-twice",
-        "A decoded token counts its own row twice.",
+        N_("A decoded token counts its own row twice."),
         (
             attend(
                 "past",
@@ -118,7 +119,7 @@ ALONE = (
     ),
     Mutant(
         "forgets-slot-0",
-        "In one layer, a decoded token does not see slot 0.",
+        N_("In one layer, a decoded token does not see slot 0."),
         (
             attend(
                 "[p - cut for p in step.past]",
@@ -139,19 +140,19 @@ ALONE = (
     # ---- positions (RoPE)
     Mutant(
         "rotated-ahead",
-        "From some slot on, decoded tokens are rotated for the position after their own.",
+        N_("From some slot on, decoded tokens are rotated for the position after their own."),
         (position("p >= $slot"),),
         cause="other-position",
     ),
     Mutant(
         "rotated-behind",
-        "From some slot on, decoded tokens are rotated for the position before their own.",
+        N_("From some slot on, decoded tokens are rotated for the position before their own."),
         (position("-(p >= $slot)"),),
         cause="other-position",
     ),
     Mutant(
         "rotated-twice",
-        "In one layer, the key of a decoded token is rotated twice.",
+        N_("In one layer, the key of a decoded token is rotated twice."),
         (
             Edit(
                 MODEL,
@@ -166,32 +167,32 @@ ALONE = (
     # ---- what is mixed up
     Mutant(
         "reads-the-layer-below",
-        "One layer reads the rows of the layer below it.",
+        N_("One layer reads the rows of the layer below it."),
         (Edit(MODEL, READ, "            k, v = step.cache.read(self.layer - (self.layer == $layer and T == 1))\n"),),
         cause="other-layer",
         layers=(1, 2, 3),
     ),
     Mutant(
         "reads-layer-0",
-        "When a token is decoded, every layer reads the rows of layer 0.",
+        N_("When a token is decoded, every layer reads the rows of layer 0."),
         (Edit(MODEL, READ, "            k, v = step.cache.read(0 if T == 1 else self.layer)\n"),),
         cause="other-layer",
     ),
     Mutant(
         "heads-swapped",
-        "In one layer, the keys of the two heads are swapped when a token is decoded.",
+        N_("In one layer, the keys of the two heads are swapped when a token is decoded."),
         (before_write("if T == 1 and layer == $layer and cursor[0] >= $slot:", "    k = k.flip(1)"),),
         cause="heads-swapped",
     ),
     Mutant(
         "keys-for-values",
-        "One layer hands out keys for values and values for keys.",
+        N_("One layer hands out keys for values and values for keys."),
         (Edit(CACHE, SEEN, SEEN + "        if layer == $layer and S > $slot:\n            K, V = V, K\n"),),
         cause="k-and-v",
     ),
     Mutant(
         "stores-keys-as-values",
-        "In one head, a decoded token's key is stored in the place of its value too.",
+        N_("In one head, a decoded token's key is stored in the place of its value too."),
         (
             before_write(
                 "if T == 1 and layer == $layer and cursor[0] >= $slot:",
@@ -204,7 +205,7 @@ ALONE = (
     # ---- bits, which no token betrays
     Mutant(
         "sixteen-bits",
-        "The keys of one head pass through a 16-bit type and lose their last bits.",
+        N_("The keys of one head pass through a 16-bit type and lose their last bits."),
         (
             before_write(
                 "if T == 1 and layer == $layer and cursor[0] >= $slot:",
@@ -216,7 +217,7 @@ ALONE = (
     ),
     Mutant(
         "sixteen-bits-after-16",
-        "From slot 16 on, the values of one head pass through a 16-bit type and lose their last bits.",
+        N_("From slot 16 on, the values of one head pass through a 16-bit type and lose their last bits."),
         (
             before_write(
                 "if T == 1 and cursor[0] >= 16:",
@@ -227,7 +228,7 @@ ALONE = (
     ),
     Mutant(
         "last-bit",
-        "One number of one row changes in its last bit.",
+        N_("One number of one row changes in its last bit."),
         (
             after_write(
                 "if T == 1 and layer == $layer and cursor[0] == $slot:",
@@ -238,7 +239,7 @@ ALONE = (
     ),
     Mutant(
         "sign-of-zero",
-        "Zeros lose their sign in the cache: what was 0.0 is read as -0.0, and == calls the two equal.",
+        N_("Zeros lose their sign in the cache: what was 0.0 is read as -0.0, and == calls the two equal."),
         (
             # So that there are zeros to be had: the model's own values have none.
             Edit(

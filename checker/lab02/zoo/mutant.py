@@ -15,6 +15,7 @@ from string import Template
 from typing import Literal
 
 import courselib
+from checker.language import N_
 
 CACHE, MODEL = "kv_cache.py", "minigpt.py"
 # Where a bug can be seen: with one sequence and 64 new tokens, in a batch, on a warm cache, only past 128 slots.
@@ -60,13 +61,13 @@ class Planted:
 
 
 #: No bug at all: a test that finds fault with it believes nothing that it sees.
-SOUND = Mutant("sound", "The cache keeps every row as it was given.", ())
+SOUND = Mutant("sound", N_("The cache keeps every row as it was given."), ())
 
 #: A probe. Each decoded token overwrites a number of slot 1 with how many tokens were fed with it and how many calls
 #: went before: who reads the cache reads that, and who recomputes does not.
 POISON = Mutant(
     "poison",
-    "The cache writes how much work was done into one of its slots.",
+    N_("The cache writes how much work was done into one of its slots."),
     (
         Edit(
             CACHE,

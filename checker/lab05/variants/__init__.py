@@ -11,6 +11,8 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
+from checker.language import N_
+
 HERE = Path(__file__).parent
 OPS = ("matmul", "log_softmax", "mean")
 
@@ -25,20 +27,24 @@ class Variant:
 
 
 VARIANTS = (
-    Variant("matmul", "split_by_rows", "with few rows, the sum over k is made of more parts than with many"),
-    Variant("matmul", "steps_by_rows", "from some number of rows on, k is taken in longer steps"),
+    Variant("matmul", "split_by_rows", N_("with few rows, the sum over k is made of more parts than with many")),
+    Variant("matmul", "steps_by_rows", N_("from some number of rows on, k is taken in longer steps")),
     Variant(
-        "matmul", "in_order_of_arrival", "partial sums are added up as they arrive, and the batch decides the order"
+        "matmul", "in_order_of_arrival", N_("partial sums are added up as they arrive, and the batch decides the order")
     ),
     Variant(
-        "matmul", "by_place_of_the_tile", "a row far down in the batch is added up in another order than the first"
+        "matmul", "by_place_of_the_tile", N_("a row far down in the batch is added up in another order than the first")
     ),
-    Variant("matmul", "tail_not_masked", "where K is no multiple of a step, the next row is multiplied in, by zero"),
-    Variant("log_softmax", "chunks_by_rows", "the row is cut into other chunks when there are more rows"),
-    Variant("log_softmax", "shared_maximum", "what is subtracted before exp depends on a row next to it"),
-    Variant("log_softmax", "reads_past_the_row", "some lengths let the row's sum reach into what lies behind the row"),
-    Variant("mean", "partial_sums_by_rows", "the number of partial sums depends on how many rows there are"),
-    Variant("mean", "only_the_first_row_as_alone", "only in the first place is a row added up as it is alone"),
+    Variant(
+        "matmul", "tail_not_masked", N_("where K is no multiple of a step, the next row is multiplied in, by zero")
+    ),
+    Variant("log_softmax", "chunks_by_rows", N_("the row is cut into other chunks when there are more rows")),
+    Variant("log_softmax", "shared_maximum", N_("what is subtracted before exp depends on a row next to it")),
+    Variant(
+        "log_softmax", "reads_past_the_row", N_("some lengths let the row's sum reach into what lies behind the row")
+    ),
+    Variant("mean", "partial_sums_by_rows", N_("the number of partial sums depends on how many rows there are")),
+    Variant("mean", "only_the_first_row_as_alone", N_("only in the first place is a row added up as it is alone")),
 )
 Candidate = dict[str, Variant | None]  # op -> what is planted there, or None: the sound kernel
 
