@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import re
 import stat
 import struct
@@ -18,6 +19,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, NoReturn
 
@@ -31,6 +33,7 @@ MAX_DEPTH = 16
 MAX_NAME = 255  # of one part, in bytes of UTF-8: what a file system takes
 MAX_PATH = 1024
 MAX_RATIO = 200  # unpacked to packed; 64 tokens of JSON a hundred times over make 30
+LATEST = 2.0**32  # seconds: dates of files past the year 2106 are taken for that
 SMALL = 1024 * 1024  # up to here nobody asks how well it was packed
 ZIP_DIRECTORY = 1024 * 1024  # bytes of a zip's table of contents
 LEFT_OUT = ("__MACOSX", ".DS_Store")
@@ -123,8 +126,8 @@ class _Target:
         if file:
             self.files.add(path)
 
-    def write(self, place: Path, source: IO[bytes], size: int) -> None:
-        """The ``size`` bytes that the archive promises, and not one more."""
+    def write(self, place: Path, source: IO[bytes], size: int, date: float) -> None:
+        """The ``size`` bytes that the archive promises, and not one more; ``date`` says what is newer than what."""
         name = place.relative_to(self.folder).as_posix()
         self.room -= size
         if size < 0 or self.room < 0:
@@ -139,6 +142,7 @@ class _Target:
             self.refuse(name, _("The archive's own table of sizes is wrong."), in_bytes(size), in_bytes(len(data)))
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
+        os.utime(place, (date, date))
 
     def refuse(self, where: str | None, message: str, expected: str, found: str) -> NoReturn:
         _refuse(self.archive, f"{_('The archive was not unpacked.')} {message}", expected, found, where)
@@ -177,7 +181,15 @@ def _unzip(data: bytes, target: _Target) -> None:
                 place.mkdir(parents=True, exist_ok=True)
             elif place is not None:
                 with archive.open(info) as source:
-                    target.write(place, source, info.file_size)
+                    target.write(place, source, info.file_size, _zip_date(info))
+
+
+def _zip_date(info: zipfile.ZipInfo) -> float:
+    """Seconds, as if the archive's clock were here: only their order counts. Steps of two seconds."""
+    try:
+        return datetime(*info.date_time, tzinfo=UTC).timestamp()
+    except ValueError:  # there is no such day
+        return 0.0
 
 
 def _gunzip(data: bytes, name: str) -> bytes:
@@ -208,7 +220,7 @@ def _untar(data: bytes, target: _Target) -> None:
             elif place is not None:
                 source = archive.extractfile(member)
                 assert source is not None
-                target.write(place, source, member.size)
+                target.write(place, source, member.size, min(max(float(member.mtime), 0.0), LATEST))
 
 
 def _members(archive: tarfile.TarFile, target: _Target) -> Iterator[tarfile.TarInfo]:

@@ -13,7 +13,6 @@ from checker.spec import Lab
 
 FAILED = "checker failed"  # beside the verdicts: it says nothing about the work
 STANDINGS = ("passed", "not passed", "not started", "unreadable", "integrity", FAILED)
-TEXTS = ("python", "markdown")  # kinds of artifact that two people do not write alike
 SLOWEST = 10
 
 
@@ -118,14 +117,15 @@ def shared(lab: Lab, students: Iterable[Student], given_out: set[str]) -> list[S
     The right data are the same bytes for everybody, so a data file counts only where a finding names it: two people
     seldom have the same wrong numbers by themselves.
     """
-    kinds = {artifact.path: artifact.kind for artifact in lab.artifacts}
+    # What two people do not write alike: programs, and texts that are asked for in words (others a script writes).
+    own = {a.path for a in lab.artifacts if a.kind == "python" or (a.kind == "markdown" and a.min_words)}
     whole: dict[str, list[Student]] = defaultdict(list)
     files: dict[tuple[str, str], list[Student]] = defaultdict(list)
     for student in students:
         if student.fingerprint:
             whole[student.fingerprint].append(student)
         for path, digest in student.files.items():
-            if digest not in given_out and (kinds[path] in TEXTS or _at_fault(student, path)):
+            if digest not in given_out and (path in own or _at_fault(student, path)):
                 files[path, digest].append(student)
     found = [Shared(_("the whole submission"), [s.who for s in some]) for some in whole.values() if len(some) > 1]
     for (path, _digest), some in sorted(files.items()):

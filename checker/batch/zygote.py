@@ -41,7 +41,7 @@ class AskerGoneError(Exception):
 def main() -> None:
     answers = os.dup(1)
     os.dup2(2, 1)  # what a library prints is no answer
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
+    signal.signal(signal.SIGTERM, _leave)
     _prctl(SUBREAPER, 1)  # orphans of a fork come here, where they are found
     work = importlib.import_module(sys.argv[1])
     warm, buffer = False, b""
@@ -66,6 +66,11 @@ def main() -> None:
         data = json.dumps(answer).encode() + b"\n"
         while data:
             data = data[os.write(answers, data) :]
+
+
+def _leave(number: int, frame: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would come into the midst of leaving
+    sys.exit(1)
 
 
 def _served(work: Any, request: dict[str, Any]) -> dict[str, Any]:

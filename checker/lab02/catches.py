@@ -2,7 +2,7 @@
 
 Decided from the data it wrote, never from its exit code or its words: a planted cache is caught if a case of its
 results.json says that the two paths differ, and the digests it gives for the cached one are those that this very cache
-gives here.
+gives here, and for the other those of the model.
 """
 
 from __future__ import annotations
@@ -119,10 +119,13 @@ def _missed(work: Work, planted: Planted) -> Finding | None:
         return cases
     right = _right(work, planted)
     admitted = [(ask, case) for ask, case in cases if _admits(case) and not bytes_equal(case)]
-    if any(oracle.cached_account(case) in right.get(ask.id, ()) for ask, case in admitted):
+    if any(
+        oracle.cached_account(case) in right.get(ask.id, ()) and _is_the_models(work, planted, ask, case)
+        for ask, case in admitted
+    ):
         return None
     if admitted:
-        message = _("Your test says that a planted cache differs, with rows that this cache does not give.")
+        message = _("Your test says that a planted cache differs, with rows that are not this cache's and the model's.")
         if planted.mutant.seen == "warm":
             message += " " + _("Is the warm case made as the brief says, with reset and truncate?")
         found = _("other rows, in {case}").format(case=admitted[0][0].id)
@@ -151,6 +154,21 @@ def _right(work: Work, planted: Planted) -> dict[str, frozenset[Account]]:
         return oracle.extended_accounts(planted)
     asks = work.planted.asks
     return {ask.id: found for ask, found in zip(asks, oracle.accounts(planted, asks), strict=True)}
+
+
+def _is_the_models(work: Work, planted: Planted, ask: Ask, case: Case) -> bool:
+    """Is the path without a cache what the model gives? A planted bug is in the cache, and does not show there."""
+    from checker.lab02.zoo import oracle
+
+    found = oracle.uncached_account(case)
+    if planted.mutant.seen == "alone":
+        asks = work.planted.asks
+        return found in dict(zip(asks, oracle.accounts(work.planted.sound, asks), strict=True))[ask]
+    truth = dict(zip(extended_prompts(), work.extended_truths, strict=True))[ask]
+    if found == oracle.account(truth):
+        return True
+    other = work.recompute.other_seeding(ask)
+    return other is not None and found == oracle.account(other)
 
 
 def _admits(case: Case) -> bool:

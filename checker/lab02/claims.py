@@ -14,6 +14,7 @@ from dataclasses import replace
 from checker.gate import Refusal
 from checker.lab02 import causes
 from checker.lab02.consistency import Contradiction, compare_summaries, contradictions, tally
+from checker.lab02.judge import script_changed
 from checker.lab02.prompts import hidden_prompts, lab_prompts
 from checker.lab02.schemas import Case, Results
 from checker.lab02.work import PROPERTY_TEST, RESULTS, Work
@@ -44,9 +45,7 @@ def contradicted(
         if again and not (script_says_so and script_says_so(again)):
             message += " " + _("The claim is the better one, and your script, run here, does not make it.")
             if work.folder.newer(PROPERTY_TEST, than=file):
-                message += " " + _(
-                    "The script was changed after the file was written: run it in its folder, then check again."
-                )
+                message += " " + script_changed()
             else:
                 kind = "integrity"
     return finding(fault, file, message, kind)

@@ -53,7 +53,8 @@ def extended(work: Work) -> Iterator[Finding | str]:
     ]
     if again and not comparable:
         yield from other_counts("extended", list(extended_cases(submitted).values()), list(again.values()))
-    yield from judge(pairs, RESULTS, PROPERTY_TEST, source("lab"), work.recompute.other_seeding)
+    changed = work.folder.newer(PROPERTY_TEST, than=RESULTS)
+    yield from judge(pairs, RESULTS, PROPERTY_TEST, source("lab"), work.recompute.other_seeding, changed=changed)
 
 
 def _contradicts_itself(again: Results) -> bool:

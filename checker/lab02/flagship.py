@@ -39,7 +39,7 @@ def slots(work: Work) -> Iterator[Finding | str]:
         yield from _near_truth(work, arrays, SLOTS)
     else:
         wrong = list(_against_truth(work, arrays, SLOTS))
-        if wrong and _claims_equal(arrays) and _script_says_otherwise(work, arrays):
+        if wrong and _claims_equal(arrays) and _script_says_otherwise(work, arrays, SLOTS):
             otherwise = _("Both paths agree in the file, yet dump.py, run here, gives others.")
             wrong = [
                 f.model_copy(
@@ -174,8 +174,11 @@ def _claims_equal(arrays: dict[str, Array]) -> bool:
     return all(bits.equal(arrays[f"{name}_cached"], arrays[f"{name}_full"]) for name in "kv")
 
 
-def _script_says_otherwise(work: Work, arrays: dict[str, Array]) -> bool:
-    """Does dump.py, run here, give slots, and other ones? Where it gives none, nothing is said."""
+def _script_says_otherwise(work: Work, arrays: dict[str, Array], file: str) -> bool:
+    """Does dump.py, run here, give slots, and other ones? Where it gives none, nothing is said; nor where it was
+    changed after ``file`` was written."""
+    if work.folder.newer(DUMP, than=file):
+        return False
     try:
         again = work.replayed_slots()
     except Refusal:
@@ -201,7 +204,7 @@ def _manifest(work: Work, arrays: dict[str, Array]) -> Iterator[Finding]:
         if expected == found:
             continue
         better = where.endswith("differing") and manifest.results_summary.differing < differing
-        kind: Kind = "integrity" if better and _script_says_otherwise(work, arrays) else "mismatch"
+        kind: Kind = "integrity" if better and _script_says_otherwise(work, arrays, MANIFEST) else "mismatch"
         message = _("The manifest does not say what slots.npz holds.")
         yield Finding(
             kind=kind, file=MANIFEST, where=where, expected=show(expected), found=show(found), message=message

@@ -46,22 +46,29 @@ class Pair:
 
 
 def judge(
-    pairs: Sequence[Pair], file: str, script: str, source: str, other: OtherSeeding, known: bool = False
+    pairs: Sequence[Pair],
+    file: str,
+    script: str,
+    source: str,
+    other: OtherSeeding,
+    known: bool = False,
+    changed: bool = False,
 ) -> Iterator[Finding]:
     """Every wrong case of a file (``submitted``) and of a run of its script (``replayed``).
 
-    ``known``: these are hidden prompts, and on the lab's own every answer of the script was right.
+    ``known``: these are hidden prompts, and on the lab's own every answer of the script was right. ``changed``: the
+    script is newer than the file, so that it is no wonder if the two do not agree, and nobody is accused of it.
     """
     for pair in pairs:
         in_file = pair.submitted and wrong(pair.submitted, pair.ask, pair.truth, other)
         in_run = pair.replayed and wrong(pair.replayed, pair.ask, pair.truth, other)
         if in_run and not (in_file and pair.submitted == pair.replayed):
             contradicts = pair.submitted is not None and not in_file
-            kind, message = _of_the_run(in_run, pair, contradicts, known)
+            kind, message = _of_the_run(in_run, pair, contradicts, known, changed)
             place = _("results.json of {source}: {where}").format(source=source, where=f"{pair.where}.{in_run.where}")
             yield _finding(kind, script, place, in_run, message)
         if in_file:
-            kind, message = _of_the_file(in_file, pair)
+            kind, message = _of_the_file(in_file, pair, changed)
             yield _finding(kind, file, f"{pair.where}.{in_file.where}", in_file, message)
 
 
@@ -107,7 +114,7 @@ def _admitted(case: Case) -> Wrong | None:
     return None
 
 
-def _of_the_file(fault: Wrong, pair: Pair) -> tuple[Kind, str]:
+def _of_the_file(fault: Wrong, pair: Pair, changed: bool) -> tuple[Kind, str]:
     if fault.admitted and pair.replayed not in (None, pair.submitted):
         return "mismatch", (
             _(
@@ -125,6 +132,8 @@ def _of_the_file(fault: Wrong, pair: Pair) -> tuple[Kind, str]:
         return "mismatch", _("{message} Your script, run here, gives the same as the file.").format(
             message=fault.message
         )
+    if changed:
+        return "mismatch", f"{fault.message} {script_changed()}"
     return "integrity", (
         _(
             "{message} Your script, run here, does not give them either: the file claims what "
@@ -133,8 +142,10 @@ def _of_the_file(fault: Wrong, pair: Pair) -> tuple[Kind, str]:
     )
 
 
-def _of_the_run(fault: Wrong, pair: Pair, contradicts: bool, known: bool) -> tuple[Kind, str]:
+def _of_the_run(fault: Wrong, pair: Pair, contradicts: bool, known: bool, changed: bool) -> tuple[Kind, str]:
     message = f"{_('Your script was run here.')} {fault.message}"
+    if contradicts and changed:
+        return "mismatch", f"{message} {script_changed()}"
     if contradicts:
         return "integrity", (
             _(
@@ -151,6 +162,10 @@ def _of_the_run(fault: Wrong, pair: Pair, contradicts: bool, known: bool) -> tup
             message=message
         )
     return "mismatch", message
+
+
+def script_changed() -> str:
+    return _("The script was changed after the file was written: run it in its folder, then check again.")
 
 
 def _made_up(fault: Wrong, pair: Pair) -> bool:

@@ -33,7 +33,8 @@ def property_(work: Work) -> Iterator[Finding | str]:
         )
     ]
     other = work.recompute.other_seeding
-    wrong = list(judge(pairs, RESULTS, PROPERTY_TEST, source("lab"), other))
+    changed = work.folder.newer(PROPERTY_TEST, than=RESULTS)
+    wrong = list(judge(pairs, RESULTS, PROPERTY_TEST, source("lab"), other, changed=changed))
     yield from wrong
     if lab and not comparable:
         yield _("results.json, made under another promise: its counts compared with those of your script, run here")

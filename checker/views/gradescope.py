@@ -40,7 +40,10 @@ def _about(report: Report) -> str:
     if report.findings:
         parts.append(words.plain_all(report.findings))
     parts += [f"{words.printed(replay)}\n{replay.output_tail}" for replay in words.outputs(report)]
-    parts.append("\n".join([*words.evidence(report), words.sandbox(report)]))
+    # The hidden inputs are the class's: who still works on it gets no seed to draw them with.
+    evidence = report.evidence.model_copy(update={"hidden_seed": None})
+    lines = words.evidence(report.model_copy(update={"evidence": evidence}))
+    parts.append("\n".join([*lines, words.sandbox(report)]))
     return "\n\n".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""The book's scripts are run in Node.js. Where it is not installed, that is said, and only what they are given is tested."""
+"""The book's scripts are run in Node.js. Where there is none, that is said, and only what they are given is tested."""
 
 from shutil import which
 

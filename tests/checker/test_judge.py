@@ -38,9 +38,9 @@ def truth():
     return recompute.truths([ASK], lambda n: None)[0]
 
 
-def judged(truth, submitted, replayed, known=False):
+def judged(truth, submitted, replayed, known=False, changed=False):
     pairs = [Pair("here", ASK, truth, submitted, replayed)]
-    found = judge(pairs, "results.json", "test.py", "its run", recompute.other_seeding, known)
+    found = judge(pairs, "results.json", "test.py", "its run", recompute.other_seeding, known, changed)
     return [(f.kind, f.file) for f in found]
 
 
@@ -88,6 +88,8 @@ def test_a_file_is_held_against_its_script(truth):
     assert judged(truth, forged, right) == [("integrity", "results.json")]
     assert judged(truth, right, forged) == [("integrity", "test.py")]
     assert judged(truth, forged, None) == [("mismatch", "results.json")], "without a run, nobody is accused"
+    assert judged(truth, forged, right, changed=True) == [("mismatch", "results.json")], "nor beside a mended script"
+    assert judged(truth, right, forged, changed=True) == [("mismatch", "test.py")]
 
 
 def test_prompts_are_those_of_the_lab():

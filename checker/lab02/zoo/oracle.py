@@ -23,7 +23,7 @@ import torch
 
 from checker.lab02.consistency import LONG
 from checker.lab02.prompts import BATCH, Ask, extended_prompts, lab_prompts
-from checker.lab02.recompute import KEPT, WARM_TOKENS, digest, drawn
+from checker.lab02.recompute import KEPT, WARM_TOKENS, Truth, digest, drawn
 from checker.lab02.schemas import MAX_NEW_TOKENS, Case
 from checker.lab02.zoo.mutant import Planted, plant
 from courselib.tokenizer import WordTokenizer
@@ -51,6 +51,10 @@ def cached_account(case: Case) -> Account:
 
 def uncached_account(case: Case) -> Account:
     return Account(tuple(case.tokens.uncached), case.k.uncached, case.v.uncached, case.logits.uncached)
+
+
+def account(truth: Truth) -> Account:
+    return Account(tuple(truth.tokens), truth.k, truth.v, truth.logits)
 
 
 class Copy:

@@ -10,6 +10,7 @@ import pytest
 
 from checker.check import Options
 from checker.gate import Refusal
+from checker.lab02 import recompute
 from checker.lab02.prompts import hidden_prompts
 from checker.lab02.schemas import Results
 from checker.lab02.zoo import POISON, SOUND, Planted, oracle
@@ -49,6 +50,12 @@ class Played:
             start=lambda timeout: None,
             run=lambda planted: Run("property_test.py", [], Path(), "finished", 0, 1.0, ""),
         )
+
+    recompute = recompute
+
+    @property
+    def extended_truths(self):
+        return recompute.extended_truths(lambda n: None)
 
     def planted_results(self, planted):
         with loaded(planted) as names:
