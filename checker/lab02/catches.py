@@ -163,7 +163,8 @@ def _is_the_models(work: Work, planted: Planted, ask: Ask, case: Case) -> bool:
     found = oracle.uncached_account(case)
     if planted.mutant.seen == "alone":
         asks = work.planted.asks
-        return found in dict(zip(asks, oracle.accounts(work.planted.sound, asks), strict=True))[ask]
+        sound = planted.without_the_bug() if planted.mutant.changes_model else work.planted.sound
+        return found in dict(zip(asks, oracle.accounts(sound, asks), strict=True))[ask]
     truth = dict(zip(extended_prompts(), work.extended_truths, strict=True))[ask]
     if found == oracle.account(truth):
         return True

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import random
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Template
 from typing import Literal
@@ -58,6 +58,12 @@ class Planted:
         """Slots 5 to 10: a token that is decoded, whatever short prompt it follows."""
         rng = random.Random(f"{mutant.id}/{seed}")
         return cls(mutant, rng.choice(mutant.layers), rng.randrange(2), rng.randrange(5, 11))
+
+
+    def without_the_bug(self) -> Planted:
+        """A copy whose model is the same, and whose cache is sound: what a run without a cache gives in this one."""
+        model = tuple(edit for edit in self.mutant.edits if edit.file == MODEL and self.mutant.changes_model)
+        return replace(self, mutant=replace(self.mutant, edits=model))
 
 
 #: No bug at all: a test that finds fault with it believes nothing that it sees.
