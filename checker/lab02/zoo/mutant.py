@@ -59,7 +59,6 @@ class Planted:
         rng = random.Random(f"{mutant.id}/{seed}")
         return cls(mutant, rng.choice(mutant.layers), rng.randrange(2), rng.randrange(5, 11))
 
-
     def without_the_bug(self) -> Planted:
         """A copy whose model is the same, and whose cache is sound: what a run without a cache gives in this one."""
         model = tuple(edit for edit in self.mutant.edits if edit.file == MODEL and self.mutant.changes_model)
