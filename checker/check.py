@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from checker import __version__
 from checker.faults import printable
@@ -63,6 +63,23 @@ class Part:
 # string for each thing worth knowing, and a Part if its points can be earned in parts.
 Item = Finding | Claim | Part | str
 Check = Callable[[Work], Iterator[Item]]
+W = TypeVar("W")  # a lab's own Work
+
+
+def with_claims(
+    task: Callable[[W], Iterator[Finding | Part | str]], claims: Callable[[W, list[Finding]], Iterator[Claim]]
+) -> Callable[[W], Iterator[Item]]:
+    """The task, and after it the claims it looked into, which stand on its findings."""
+
+    def run(work: W) -> Iterator[Item]:
+        faults: list[Finding] = []
+        for item in task(work):
+            if isinstance(item, Finding):
+                faults.append(item)
+            yield item
+        yield from claims(work, faults)
+
+    return run
 
 
 def check(lab: Lab, submission: Path, only: list[str], options: Options) -> Report:

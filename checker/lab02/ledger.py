@@ -6,7 +6,7 @@ be looked at again, such as the day of a run, is said to be so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from checker.check import Part
 from checker.gate import Refusal
@@ -19,23 +19,6 @@ Item = Finding | Part | str
 ITS_PROBE = N_("its run on a probe")  # where a finding on it stands
 NO_TRACE = N_("the day and the machine of a run leave no trace that could be looked at again")
 NO_RUN = N_("property_test.py, run here, gave nothing to compare")
-
-
-def with_claims(
-    task: Callable[[Work], Iterator[Item]] | Callable[[Work], Iterator[Finding | str]],
-    claims: Callable[[Work, list[Finding]], Iterator[Claim]],
-) -> Callable[[Work], Iterator[Item | Claim]]:
-    """The task, and after it the claims it looked into."""
-
-    def run(work: Work) -> Iterator[Item | Claim]:
-        faults: list[Finding] = []
-        for item in task(work):
-            if isinstance(item, Finding):
-                faults.append(item)
-            yield item
-        yield from claims(work, faults)
-
-    return run
 
 
 def of_the_manifests(work: Work, faults: list[Finding]) -> Iterator[Claim]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
-from checker.check import Part
+from checker.check import Part, with_claims
 from checker.faults import show
 from checker.gate import Refusal
 from checker.lab02 import flagship, ledger, writing
@@ -20,7 +20,6 @@ from checker.lab02.claims import contradicted, finding
 from checker.lab02.consistency import Contradiction, compare_summaries, contradictions, tally
 from checker.lab02.diagnosis import diagnosis
 from checker.lab02.extended import extended
-from checker.lab02.ledger import with_claims
 from checker.lab02.prompts import LAB_SEED, lab_prompts, n_tokens
 from checker.lab02.proof import property_
 from checker.lab02.schemas import Manifest, Results, Summary

@@ -6,7 +6,7 @@ is verified. What nobody can make again here, such as a machine and a date, is s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from checker.gate import Refusal
 from checker.lab05.schemas import Ask, Invariance, Manifest, Results
@@ -16,22 +16,6 @@ from checker.report import Claim, Finding
 
 Item = Finding | Claim | str
 NO_RUN = N_("measure.py, run here with your kernels, gave nothing to compare")
-
-
-def with_claims(
-    task: Callable[[Work], Iterator[Finding | str]], claims: Callable[[Work, list[Finding]], Iterator[Claim]]
-) -> Callable[[Work], Iterator[Item]]:
-    """The task, and after it the claims it looked into."""
-
-    def run(work: Work) -> Iterator[Item]:
-        faults: list[Finding] = []
-        for item in task(work):
-            if isinstance(item, Finding):
-                faults.append(item)
-            yield item
-        yield from claims(work, faults)
-
-    return run
 
 
 def of_the_manifest(work: Work, faults: list[Finding]) -> Iterator[Claim]:

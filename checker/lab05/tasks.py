@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from checker.check import Part, with_claims
 from checker.gate import Refusal
 from checker.lab05 import causes, stored
 from checker.lab05.catches import test_catches
 from checker.lab05.claims import replayed
-from checker.lab05.ledger import of_the_manifest, of_the_results, of_the_test, with_claims
+from checker.lab05.ledger import of_the_manifest, of_the_results, of_the_test
 from checker.lab05.reading import KERNELS, NO_KERNEL, open_todo, read_kernels
 from checker.lab05.schemas import Results
 from checker.lab05.work import RESULTS, Work
@@ -142,7 +143,7 @@ def _registration(op: str, where: str, expected: str, found: str, message: str) 
     )
 
 
-TASKS: dict[str, Callable[[Work], Iterator[Item | Claim]]] = {
+TASKS: dict[str, Callable[[Work], Iterator[Item | Claim | Part]]] = {
     "manifest": with_claims(stored.manifest, of_the_manifest),
     "results": with_claims(stored.results, of_the_results),
     "matmul": partial(one_op, "matmul"),

@@ -47,6 +47,17 @@ def submission(reference, tmp_path):
     return Path(shutil.copytree(reference, tmp_path / "submission"))
 
 
+@pytest.fixture(scope="session")
+def running():
+    """running(word): does a process have ``word`` in its command line?"""
+
+    def running(word):
+        command = ["ps", "-axww", "-o", "command="]
+        return word in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    return running
+
+
 class Memory:
     """Runs that were made already, and what they wrote."""
 

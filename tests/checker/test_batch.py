@@ -155,16 +155,10 @@ def contents(out, *names):
     return {path.relative_to(out): path.read_bytes() for path in files}
 
 
-def alive(marker):
-    """Is there a process with this word on its command line?"""
-    lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    return any(marker in line for line in lines.splitlines())
-
-
 # ---- one submission costs nobody else anything -----------------------------------------------------------------------
 
 
-def test_a_hang_a_crash_and_a_bomb_cost_that_submission_only(stub, submissions, tmp_path):
+def test_a_hang_a_crash_and_a_bomb_cost_that_submission_only(stub, submissions, tmp_path, running):
     bad = {"hang": "did not end within 3 s", "crash": "signal 11", "leave": "without an answer",
            "raise": "LookupError: a fault of the checker", "bomb": "MemoryError"}  # fmt: skip
     for word in (*bad, "pass", "noisy", "daemon"):
@@ -176,7 +170,7 @@ def test_a_hang_a_crash_and_a_bomb_cost_that_submission_only(stub, submissions, 
         assert why in (tmp_path / f"out/logs/{word}.txt").read_text()
         assert why in (tmp_path / "out/index.html").read_text()
     assert "Traceback" in rows["raise"].checked.trouble
-    assert not alive("stub-marker")
+    assert not running("stub-marker")
     assert not lanes._all
     lines = summary(list(rows.values()))
     assert lines[0] == "8 submissions: 3 passed, 5 checker failed"
@@ -271,7 +265,7 @@ checked(Path(sys.argv[2]), Path(sys.argv[3]))
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_killed_at_any_point_it_goes_on_where_it_was(stub, submissions, tmp_path, seed):
+def test_killed_at_any_point_it_goes_on_where_it_was(stub, submissions, tmp_path, seed, running):
     draw = random.Random(seed)
     for i in range(16):
         hand_in(submissions, f"student{i:02}", f"slow {i}" if i % 3 else f"fail slots layer {i}")
@@ -283,7 +277,7 @@ def test_killed_at_any_point_it_goes_on_where_it_was(stub, submissions, tmp_path
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        while alive("checker.batch.zygote stub_work"):  # they see that their asker is gone
+        while running("checker.batch.zygote stub_work"):  # they see that their asker is gone
             time.sleep(0.01)
     rows = checked(submissions, out)
     assert len(rows) == 16
@@ -452,7 +446,7 @@ sys.exit(cli.main(sys.argv[1:]))
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])  # one job runs on the main thread, where the signal arrives
-def test_ctrl_c_ends_it_at_once(stub, submissions, tmp_path, jobs):
+def test_ctrl_c_ends_it_at_once(stub, submissions, tmp_path, jobs, running):
     for name, text in {"ada": "pass", "ben": "hang", "cleo": "pass more"}.items():
         hand_in(submissions, name, text)
     arguments = ["batch", str(submissions), "--report", str(tmp_path / "out"), "--jobs", jobs, "--allow-weak-sandbox"]
@@ -465,8 +459,8 @@ def test_ctrl_c_ends_it_at_once(stub, submissions, tmp_path, jobs):
     assert process.returncode == 130, err
     assert "the same command goes on from there" in err
     assert "Traceback" not in err
-    assert not alive("checker.batch.zygote stub_work")
-    assert not alive("stub-marker")
+    assert not running("checker.batch.zygote stub_work")
+    assert not running("stub-marker")
     assert stub.read_text().count("hang") == 1
 
 

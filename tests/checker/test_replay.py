@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import threading
 import time
 from dataclasses import replace
@@ -34,14 +33,18 @@ def run(tmp_path):
     return run
 
 
-def wait_until_gone(word):
-    """No process is left that has ``word`` in its command line."""
-    for _ in range(100):
-        processes = subprocess.run(["ps", "-axww", "-o", "command="], capture_output=True, text=True, check=True)
-        if word not in processes.stdout:
-            return True
-        time.sleep(0.1)
-    return False
+@pytest.fixture
+def gone(running):
+    """gone(word): within ten seconds no process is left that has ``word`` in its command line."""
+
+    def gone(word):
+        for _ in range(100):
+            if not running(word):
+                return True
+            time.sleep(0.1)
+        return False
+
+    return gone
 
 
 LOOK = """
@@ -75,7 +78,7 @@ def test_output_is_kept_to_its_tail(run):
     assert result.output_tail.endswith("end\n")
 
 
-def test_a_script_that_does_not_end_is_stopped_with_what_it_started(run):
+def test_a_script_that_does_not_end_is_stopped_with_what_it_started(run, gone):
     text = """
 import signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -86,10 +89,10 @@ time.sleep(600)
     result = run(text, timeout=2.0)
     assert (result.outcome, result.exit_code) == ("timed out", None)
     assert result.output_tail == "started\n"
-    assert wait_until_gone(str(result.out))
+    assert gone(str(result.out))
 
 
-def test_what_it_leaves_running_is_stopped_too(run):
+def test_what_it_leaves_running_is_stopped_too(run, gone):
     text = """
 import subprocess, sys
 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", *sys.argv])
@@ -97,7 +100,7 @@ subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", *sys.arg
     result = run(text)
     assert result.outcome == "finished"
     assert result.seconds < 20
-    assert wait_until_gone(str(result.out))
+    assert gone(str(result.out))
 
 
 def test_a_missing_script_is_said_to_be(tmp_path):

@@ -81,7 +81,7 @@ def test_a_good_archive_comes_out_whole(tmp_path, kind):
 
 
 def test_what_a_desktop_adds_is_left_out(tmp_path):
-    junk = [("__MACOSX/work/._dump.py", b"x"), ("work/.DS_Store", b"x"), ("./", b"")]
+    junk = [("__MACOSX/._dump.py", b"x"), ("work/.DS_Store", b"x"), ("./", b"")]
     assert unpacked(tmp_path, zipped([*FILES.items(), *junk])) == FILES
 
 

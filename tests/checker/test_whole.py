@@ -37,13 +37,7 @@ def test_the_starter_fails_and_is_accused_of_nothing(tmp_path):
     assert all(t["findings"] for t in report["tasks"] if t["status"] == "failed")
 
 
-def runs(word):
-    """Does a process have ``word`` in its command line?"""
-    processes = subprocess.run(["ps", "-axww", "-o", "command="], capture_output=True, text=True, check=True)
-    return word in processes.stdout
-
-
-def test_an_interrupted_check_leaves_nothing_running(submission):
+def test_an_interrupted_check_leaves_nothing_running(submission, running):
     word = f"endless-{secrets.token_hex(8)}"  # the sandbox lets a script write nowhere, but it has a command line
     endless = (
         f"import os, sys\nos.execv(sys.executable, [sys.executable, '-c', 'import time; time.sleep(600)', {word!r}])"
@@ -51,7 +45,7 @@ def test_an_interrupted_check_leaves_nothing_running(submission):
     (submission / CORRECTNESS / "property_test.py").write_text(endless)
     command = [sys.executable, "-m", "checker", "labs/02", "--submission", str(submission), "--only", "property"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as checker:
-        while not runs(word):
+        while not running(word):
             assert checker.poll() is None, checker.stderr.read()
             time.sleep(0.1)
         checker.send_signal(signal.SIGINT)
@@ -59,6 +53,6 @@ def test_an_interrupted_check_leaves_nothing_running(submission):
     assert checker.returncode == 130
     assert err.strip() == "checker: interrupted"
     deadline = time.monotonic() + 20
-    while runs(word):
+    while running(word):
         assert time.monotonic() < deadline, "the student's script still runs"
         time.sleep(0.1)
