@@ -1,12 +1,16 @@
-"""Collect every sentence that the checker says into checker/locale: python -m checker.messages (`make messages`).
+"""Collect what is to be translated: python -m checker.messages (`make messages`).
 
-What is new comes without a translation, and a test fails until it has one; what nobody says any more goes. The .mo
-beside each .po is what the checker reads: it is made here and kept in git, so that a clean checkout speaks Spanish.
+Every sentence that the checker says goes into checker/locale, and every word of a figure into courselib/locale. What is
+new comes without a translation, and a test fails until it has one; what nobody says any more goes. The .mo beside each
+.po is what programs read: it is made here and kept in git, so that a clean checkout speaks Spanish.
 """
 
 from __future__ import annotations
 
+import ast
 import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,9 +19,11 @@ from babel.messages.extract import extract_from_file
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
+import courselib.figures.words
 from checker.language import DOMAIN, LANGUAGES, LOCALE
 
 HERE = Path(__file__).parent
+ROOT = HERE.parent
 KEYWORDS = {"_": None, "N_": None, "ngettext": (1, 2), "NN_": (1, 2)}
 ENGLISH = "selftest"  # the folder of what is in English only: a table for whoever works on the checker
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)  # the same sentences give the same bytes, whenever they are collected
@@ -31,21 +37,60 @@ def collected() -> Catalog:
             continue
         method = "python" if path.suffix == ".py" else "jinja2.ext:babel_extract"
         for _line, message, _comments, _context in extract_from_file(method, path, keywords=KEYWORDS):
-            found.add(message, locations=[(path.relative_to(HERE.parent).as_posix(), 0)])
-    for path in sorted((HERE.parent / "labs").glob("*/lab.toml")):
+            found.add(message, locations=[(path.relative_to(ROOT).as_posix(), 0)])
+    for path in sorted((ROOT / "labs").glob("*/lab.toml")):
         for message in _of_a_lab(path):
-            found.add(message, locations=[(path.relative_to(HERE.parent).as_posix(), 0)])
+            found.add(message, locations=[(path.relative_to(ROOT).as_posix(), 0)])
     return found
 
 
-def po(language: str) -> Path:
-    return LOCALE / language / "LC_MESSAGES" / f"{DOMAIN}.po"
+def drawn() -> Catalog:
+    """Every word of the course's figures: those in their sources, and those that a chapter hands to one."""
+    found = Catalog(domain=FIGURES.domain)
+    for path in sorted((ROOT / "src/courselib/figures").glob("*.py")):
+        for _line, message, _comments, _context in extract_from_file("python", path, keywords=KEYWORDS):
+            found.add(message, locations=[(path.relative_to(ROOT).as_posix(), 0)])
+    for path in sorted((ROOT / "book").glob("*.py")):
+        for message in _handed_to_figures(ast.parse(path.read_text(encoding="utf-8"))):
+            found.add(message, locations=[(path.relative_to(ROOT).as_posix(), 0)])
+    return found
 
 
-def catalogue(language: str) -> Catalog:
-    """What is translated, and what is to be."""
-    with po(language).open("rb") as file:
-        return read_po(file, locale=language, domain=DOMAIN)
+@dataclass(frozen=True)
+class Kept:
+    """A catalogue that is kept in git: where it lies, what is in it."""
+
+    domain: str
+    locale: Path
+    says: str
+    collected: Callable[[], Catalog]
+
+    def po(self, language: str) -> Path:
+        return self.locale / language / "LC_MESSAGES" / f"{self.domain}.po"
+
+    def catalogue(self, language: str) -> Catalog:
+        """What is translated, and what is to be."""
+        with self.po(language).open("rb") as file:
+            return read_po(file, locale=language, domain=self.domain)
+
+
+CHECKER = Kept(DOMAIN, LOCALE, "What the checker says.", collected)
+FIGURES = Kept(courselib.figures.words.DOMAIN, courselib.figures.words.LOCALE, "The words of the figures.", drawn)
+
+
+def _handed_to_figures(tree: ast.AST) -> Iterator[str]:
+    """The texts that stand in a call of figures.something itself, and not in a call within it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("figures."):
+            yield from _texts([*node.args, *(keyword.value for keyword in node.keywords)])
+
+
+def _texts(nodes: list[ast.expr]) -> Iterator[str]:
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value:
+            yield node.value
+        elif not isinstance(node, ast.Call):
+            yield from _texts([child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)])
 
 
 def _of_a_lab(path: Path) -> list[str]:
@@ -55,12 +100,13 @@ def _of_a_lab(path: Path) -> list[str]:
     return [lab["title"], *tasks, *says]
 
 
-def _update(language: str) -> None:
-    old = catalogue(language) if po(language).is_file() else None
+def _update(kept: Kept, language: str) -> None:
+    po = kept.po(language)
+    old = kept.catalogue(language) if po.is_file() else None
     new = Catalog(
         locale=language,
         domain=DOMAIN,
-        header_comment="# What the checker says. `make messages` keeps the sentences; their translations are by hand.",
+        header_comment=f"# {kept.says} `make messages` keeps the sentences; their translations are by hand.",
         project="Byte for Byte",
         version="1",
         msgid_bugs_address="whoever keeps the course",
@@ -70,20 +116,21 @@ def _update(language: str) -> None:
         language_team="the course",
         fuzzy=False,
     )
-    for message in collected():
+    for message in kept.collected():
         if message.id:
             known = old.get(message.id[0] if isinstance(message.id, tuple) else message.id) if old else None
             new.add(message.id, known.string if known else None, locations=message.locations)
-    po(language).parent.mkdir(parents=True, exist_ok=True)
-    with po(language).open("wb") as file:
+    po.parent.mkdir(parents=True, exist_ok=True)
+    with po.open("wb") as file:
         write_po(file, new, width=120, include_lineno=False, omit_header=False)
-    with po(language).with_suffix(".mo").open("wb") as file:
+    with po.with_suffix(".mo").open("wb") as file:
         write_mo(file, new)
     missing = sum(not message.string or not all(message.string) for message in new if message.id)
-    print(f"{po(language)}: {len(new)} messages, {missing} to be translated")
+    print(f"{po}: {len(new)} messages, {missing} to be translated")
 
 
 if __name__ == "__main__":
     for each in LANGUAGES:
         if each != "en":
-            _update(each)
+            _update(CHECKER, each)
+            _update(FIGURES, each)

@@ -17,7 +17,7 @@ from checker import cli, views
 from checker.batch.kept import conditions
 from checker.check import Options
 from checker.language import DOMAIN, LOCALE, _, in_every_language, language_of, ngettext, speaking, spoken
-from checker.messages import catalogue, collected, po
+from checker.messages import CHECKER, FIGURES
 from checker.report import NOT_ASKED, Report
 from checker.spec import load_lab
 
@@ -48,7 +48,7 @@ def english_in(text):
     """Every piece of an English sentence, three words or longer, that stands in ``text``."""
     text = " ".join(html.unescape(text).split())
     found = set()
-    for message in catalogue("es"):
+    for message in CHECKER.catalogue("es"):
         spanish = " ".join(forms(message.string))
         for sentence in forms(message.id):
             for piece in PLACEHOLDER.split(sentence):
@@ -61,16 +61,21 @@ def english_in(text):
 # ---- the catalogue -----------------------------------------------------------------------------------------------
 
 
-def test_every_sentence_is_in_the_catalogue_and_nothing_else():
-    said = {message.id for message in collected() if message.id}
-    assert {message.id for message in catalogue("es") if message.id} == said, "run: make messages"
+both = pytest.mark.parametrize("kept", [CHECKER, FIGURES], ids=["checker", "figures"])
 
 
-def test_every_sentence_is_translated_with_the_same_placeholders():
+@both
+def test_every_sentence_is_in_the_catalogue_and_nothing_else(kept):
+    said = {message.id for message in kept.collected() if message.id}
+    assert {message.id for message in kept.catalogue("es") if message.id} == said, "run: make messages"
+
+
+@both
+def test_every_sentence_is_translated_with_the_same_placeholders(kept):
     def placeholders(text):
         return sorted((name, spec, how) for _text, name, spec, how in string.Formatter().parse(text) if name)
 
-    for message in catalogue("es"):
+    for message in kept.catalogue("es"):
         if not message.id:
             continue
         assert all(forms(message.string)), f"not translated: {message.id}"
@@ -80,10 +85,11 @@ def test_every_sentence_is_translated_with_the_same_placeholders():
                 assert placeholders(spanish) == placeholders(english), message.id
 
 
-def test_what_is_compiled_is_what_is_written():
-    with po("es").with_suffix(".mo").open("rb") as file:
+@both
+def test_what_is_compiled_is_what_is_written(kept):
+    with kept.po("es").with_suffix(".mo").open("rb") as file:
         compiled = gettext.GNUTranslations(file)
-    for message in catalogue("es"):
+    for message in kept.catalogue("es"):
         if isinstance(message.id, tuple):
             one, many = message.id
             assert (compiled.ngettext(one, many, 1), compiled.ngettext(one, many, 2)) == message.string
