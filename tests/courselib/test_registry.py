@@ -1,5 +1,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from types import SimpleNamespace
 
 import pytest
 
@@ -62,3 +63,18 @@ def test_each_thread_has_its_own() -> None:
 
         assert pool.submit(inside).result() == "fixed-torch"
         assert current_ops() is stock
+
+
+def test_an_implementation_of_your_own_stands_for_itself() -> None:
+    before = current_ops()
+    own = SimpleNamespace(NAME="own", linear=lambda x, w: "mine")
+    with use_ops(own) as ops:
+        assert ops is own
+        assert current_ops() is own
+        assert current_ops().linear(None, None) == "mine"
+        with use_ops("stock"):
+            assert current_ops() is stock
+        assert current_ops() is own
+    assert current_ops() is before
+    with pytest.raises(ValueError, match='unknown ops "3"'), use_ops(3):  # no name, and no implementation either
+        pass

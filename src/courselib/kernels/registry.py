@@ -8,29 +8,32 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from types import ModuleType
+from typing import Any
 
 from .cpu import fixed_c, fixed_torch, stock
 from .cpu.build import NoCompilerError
 
 FIXED_ORDER = "fixed-order/1"  # names the written orders: two runs that carry it promise each other the same bytes
 _MODULES = {module.NAME: module for module in (fixed_c, fixed_torch, stock)}
-_current: ContextVar[str] = ContextVar("ops", default="fixed")
+_current: ContextVar[Any] = ContextVar("ops", default="fixed")
 
 
-def current_ops() -> ModuleType:
+def current_ops() -> Any:
     """The implementation in use in this thread or task."""
-    return resolve(_current.get())
+    ops = _current.get()
+    return resolve(ops) if isinstance(ops, str) else ops
 
 
 @contextmanager
-def use_ops(name: str) -> Iterator[ModuleType]:
+def use_ops(ops: Any) -> Iterator[Any]:
     """Run the block on one implementation: "fixed" (the best there is here), "fixed-c", "fixed-torch" or "stock".
 
-    Nests, and is restored after an exception. Raises ValueError for an unknown name; "fixed-c" raises
+    An implementation of your own, an object with a NAME and the functions that `courselib.kernels` lists, stands for
+    itself. Nests, and is restored after an exception. Raises ValueError for an unknown name; "fixed-c" raises
     NoCompilerError where it cannot be built, "fixed" falls back to "fixed-torch" there and says so once.
     """
-    module = resolve(name)
-    token = _current.set(name)
+    module = ops if hasattr(ops, "NAME") else resolve(ops)
+    token = _current.set(ops)
     try:
         yield module
     finally:
