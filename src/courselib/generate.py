@@ -38,8 +38,9 @@ def generate(
     """Continue a prompt, or a batch of prompts of any lengths, by up to max_new_tokens tokens each.
 
     prompt: text or token ids, or a list of those. Answers the new ids as list[int], for a batch list[list[int]].
-    cache: True decodes with a fresh KVCache, False recomputes everything at every step. A KVCache of yours continues
-        from what it holds (its slots come before the prompt's); the last token answered is not in it yet.
+    cache: True decodes with a fresh KVCache, False recomputes everything at every step. A KVCache of yours, or anything
+        else with its lengths, first, append and read, continues from what it holds (its slots come before the
+        prompt's); the last token answered is not in it yet.
     temperature: 0 takes the largest logit (the lowest id of several); above 0 draws from softmax(logits / temperature),
         among the top_k largest if given.
     seed: what is drawn depends on (seed, step) alone, never on the rest of the batch. A batch takes a list of seeds, or
@@ -60,7 +61,9 @@ def generate(
     if padding not in ("right", "left"):
         raise ValueError(f'padding must be "right" or "left", got "{padding}"')
 
-    kv = (KVCache.for_model(model, batch=B) if cache is True else cache) or None
+    if cache is True:
+        cache = KVCache.for_model(model, batch=B)
+    kv = None if cache is False else cache
     if kv is not None and len(kv.lengths) != B:
         raise ValueError(f"the cache holds {len(kv.lengths)} sequences, {B} prompts were given")
     warm = kv is not None and any(kv.lengths)

@@ -245,6 +245,38 @@ def test_a_cache_that_was_used_is_as_good_as_new_after_reset_or_truncate() -> No
     assert_same_row(run([PROMPTS[0][3:]], cache=kv), 0, run([PROMPTS[0]]), 0)
 
 
+class Lists:
+    """Somebody else's cache: a list of rows for each layer and sequence. Its own length is 0 at first."""
+
+    def __init__(self, batch: int) -> None:
+        self.first, self.read_by = [0] * batch, 0
+        self.rows: list[list[list[Tensor]]] = [[[] for _ in range(batch)] for _ in range(SHAPE["n_layers"])]
+
+    def __len__(self) -> int:
+        return len(self.rows[0][0])
+
+    @property
+    def lengths(self) -> list[int]:
+        return [len(rows) for rows in self.rows[0]]
+
+    def append(self, layer: int, k: Tensor, v: Tensor, count: list[int]) -> None:
+        for rows, pair, n in zip(self.rows[layer], torch.stack([k, v], 1), count, strict=True):
+            rows += pair[:, :, :n].clone().unbind(2)  # (2, H_kv, d_h) each
+
+    def read(self, layer: int) -> tuple[Tensor, Tensor]:
+        self.read_by += 1
+        S, nothing = max(map(len, self.rows[layer])), torch.full((2, 2, 8), torch.nan)
+        filled = [torch.stack([*rows, *[nothing] * (S - len(rows))], 2) for rows in self.rows[layer]]
+        k, v = torch.stack(filled, 1)
+        return k, v
+
+
+def test_any_cache_with_the_same_four_names_will_do() -> None:
+    lists = Lists(3)
+    assert_same_run(run(PROMPTS, cache=lists), run(PROMPTS))
+    assert lists.read_by == 5 * SHAPE["n_layers"]
+
+
 def test_control_a_cache_that_was_truncated_too_late_is_another_sequence() -> None:
     kv = KVCache.for_model(MODEL)
     run([[40, 41, 42, 43]], 1, cache=kv)
