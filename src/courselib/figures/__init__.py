@@ -10,6 +10,8 @@ writes down what it shows: `alt(figure)` is the text for those who do not see it
 translated: see `courselib.figures.words`.
 """
 
+from .blocks import sum_trees, tiles
+from .costs import Fit, cost_curves, roofline
 from .look import BLUE, EQUAL, GRID, INK, ORANGE, RAMP, alt, style
 from .rows import row_against_batch, row_differences
 from .speed import speed_ratios
@@ -23,13 +25,18 @@ __all__ = [
     "INK",
     "ORANGE",
     "RAMP",
+    "Fit",
     "alt",
     "answers",
+    "cost_curves",
     "loss_curve",
+    "roofline",
     "rounding",
     "row_against_batch",
     "row_differences",
     "speed_ratios",
     "style",
     "sum_errors",
+    "sum_trees",
+    "tiles",
 ]
