@@ -6,7 +6,10 @@ READY := .venv/.ready
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help lab test notebooks book messages clean constraints
+.PHONY: help lab test notebooks book sentences messages clean constraints
+
+# Pages, and the figures on them, are made in English, whatever the language of whoever makes them.
+test notebooks book sentences: export LANGUAGE := en
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -18,7 +21,7 @@ lab: $(READY) ## lab 02, from its reference solution to the checker's verdict
 	@echo "== Lab 02: checking it"
 	$(BIN)/python -m checker labs/02 --submission build/lab02
 
-test: $(READY) ## lint, types, tests, notebooks and the book
+test: $(READY) ## lint, types, tests, notebooks, the book and its pages in a browser
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -29,7 +32,9 @@ test: $(READY) ## lint, types, tests, notebooks and the book
 	$(BIN)/pytest --nbval book/*.ipynb
 	@echo "== The sums on the front page"
 	$(BIN)/python -m doctest book/intro.md
-	$(MAKE) book
+	$(MAKE) book sentences
+	@echo "== Every page of the book: its links, its pictures, and how it behaves in Chromium"
+	$(BIN)/pytest -m pages tests/pages
 
 define CHECK_PAIRS
 import sys, jupytext
@@ -66,7 +71,15 @@ book: $(READY) ## the book, into _build/html; a warning is an error
 	@mv _build/code.new _build/code
 	$(BIN)/jupyter-book build . -W -n --keep-going
 
-messages: $(READY) ## collect what the checker says, for checker/locale
+# What a translation of the book starts from: a .pot a page. Nothing is run for it.
+sentences: $(READY) ## every sentence of the book, for translators, into _build/gettext
+	@rm -rf _build/gettext
+	@mkdir -p _build
+	@sed -e 's/execute_notebooks: cache/execute_notebooks: "off"/' -e 's|: book/_ext|: ../book/_ext|' _config.yml > _build/gettext.yml
+	$(BIN)/jupyter-book build . --config _build/gettext.yml --path-output _build/gettext \
+	    --builder custom --custom-builder gettext -W -n --keep-going
+
+messages: $(READY) ## collect what the checker and the figures say, for their catalogues
 	$(BIN)/python -m checker.messages
 
 clean: ## remove what was made, .venv included
