@@ -11,8 +11,10 @@ translated: see `courselib.figures.words`.
 """
 
 from .blocks import sum_trees, tiles
+from .cache import page_map, rows_computed, slot_map
 from .costs import Fit, cost_curves, roofline
 from .look import BLUE, EQUAL, GRID, INK, ORANGE, RAMP, alt, style
+from .model import attention_map, by_head, by_layer, next_words
 from .rows import row_against_batch, row_differences
 from .speed import speed_ratios
 from .sums import answers, rounding, sum_errors
@@ -28,12 +30,19 @@ __all__ = [
     "Fit",
     "alt",
     "answers",
+    "attention_map",
+    "by_head",
+    "by_layer",
     "cost_curves",
     "loss_curve",
+    "next_words",
+    "page_map",
     "roofline",
     "rounding",
     "row_against_batch",
     "row_differences",
+    "rows_computed",
+    "slot_map",
     "speed_ratios",
     "style",
     "sum_errors",
