@@ -28,6 +28,10 @@ NO_DATA = [
     N_("the script stopped with an error: see the end of what it printed"),
     N_("it writes beside itself instead of into the folder that --out names"),
 ]
+PROMPT_IGNORED = [
+    N_("one of the two paths, or the row of tokens, still takes the constant PROMPT"),
+    N_("the number of slots is written down as 2, and not counted"),
+]
 LET_PASS = [
     N_("rows are compared as numbers (!=, a tolerance) and not as words"),
     N_("only tokens are compared, or only K and not V or the logits"),

@@ -1,8 +1,9 @@
-""" "Yesterday I worked": slots.npz, as handed in and as dump.py gives it here, against rows computed here."""
+""" "Yesterday I worked": slots.npz, as handed in, against rows computed here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,12 +11,15 @@ from checker.faults import show
 from checker.gate import Refusal
 from checker.gate_npz import Array
 from checker.lab02 import causes
+from checker.lab02.prompts import FLAGSHIP
 from checker.lab02.schemas import DumpManifest
 from checker.lab02.work import DUMP, SLOTS, WORKED, Work
 from checker.language import _, told
-from checker.replay import ended_with, no_end, not_taken_along
 from checker.report import Finding, Kind, Rows
 from courselib import bits
+
+if TYPE_CHECKING:
+    from checker.lab02.recompute import Slots
 
 AXES = ("layer", "head", "slot", "dim")
 MANIFEST = f"{WORKED}/manifest.json"
@@ -29,16 +33,16 @@ def slots(work: Work) -> Iterator[Finding | str]:
 
     Rows recorded under another promise (order, courselib) are compared with those within TOLERANCE.
     """
-    arrays = work.slots
-    yield from _two_paths(arrays, SLOTS)
+    arrays, truth = work.slots, work.true_slots(FLAGSHIP)
+    yield from two_paths(arrays, SLOTS)
     if not work.stored_bytes_comparable(WORKED):
         yield _("slots.npz, made under another promise: tokens compared exactly, K and V within {tolerance:g}").format(
             tolerance=TOLERANCE
         )
-        yield from _tokens(work, arrays, SLOTS)
-        yield from _near_truth(work, arrays, SLOTS)
+        yield from _tokens(truth, arrays, SLOTS)
+        yield from _near_truth(truth, arrays, SLOTS)
     else:
-        wrong = list(_against_truth(work, arrays, SLOTS))
+        wrong = list(against_truth(truth, arrays, SLOTS))
         if wrong and _claims_equal(arrays) and _script_says_otherwise(work, arrays, SLOTS):
             otherwise = _("Both paths agree in the file, yet dump.py, run here, gives others.")
             wrong = [
@@ -52,32 +56,6 @@ def slots(work: Work) -> Iterator[Finding | str]:
             ]
         yield from wrong
     yield from _manifest(work, arrays)
-
-
-def dump(work: Work) -> Iterator[Finding | str]:
-    """dump.py, run here, gives the rows computed here."""
-    run = work.run("dump")
-    if run.outcome == "missing":
-        yield Finding(kind="missing", file=DUMP, message=_("Without the script, the slots cannot be dumped again."))
-        return
-    try:
-        arrays = work.replayed_slots()
-    except Refusal as refusal:
-        why = no_end(run, work.timeout)
-        ended = f" {why}" if why else ended_with(run)
-        its_slots = _("slots.npz of its run")
-        yield Finding(
-            kind="replay",
-            file=DUMP,
-            where=f"{its_slots}: {refusal.finding.where}" if refusal.finding.where else its_slots,
-            expected=refusal.finding.expected,
-            found=refusal.finding.found,
-            message=f"{_('Your script was run here.')} {refusal}{ended}{not_taken_along(run)}",
-            usual_causes=told(causes.NO_DATA),
-        )
-        return
-    yield from _two_paths(arrays, DUMP, _("slots.npz of its run") + ": ")
-    yield from _against_truth(work, arrays, DUMP, _("slots.npz of its run") + ": ")
 
 
 def difference(
@@ -109,7 +87,7 @@ def _place(index: tuple[int, ...]) -> str:
     return ", ".join(f"{axis} {i}" for axis, i in zip(AXES, index, strict=False))
 
 
-def _two_paths(arrays: dict[str, Array], file: str, prefix: str = "") -> Iterator[Finding]:
+def two_paths(arrays: dict[str, Array], file: str, prefix: str = "") -> Iterator[Finding]:
     message = _("The cached row is not the recomputed one.")
     for name in "kv":
         cached, full = arrays[f"{name}_cached"], arrays[f"{name}_full"]
@@ -126,19 +104,19 @@ def _two_paths(arrays: dict[str, Array], file: str, prefix: str = "") -> Iterato
             yield found
 
 
-def _against_truth(work: Work, arrays: dict[str, Array], file: str, prefix: str = "") -> Iterator[Finding]:
-    yield from _tokens(work, arrays, file, prefix)
+def against_truth(truth: Slots, arrays: dict[str, Array], file: str, prefix: str = "") -> Iterator[Finding]:
+    yield from _tokens(truth, arrays, file, prefix)
     for name in ("k_cached", "k_full", "v_cached", "v_full"):
         message = _("The row is not the one the model computes.")
-        right, labels = getattr(work.true_slots, name[0]), (_("the model's"), _("yours"))
+        right, labels = getattr(truth, name[0]), (_("the model's"), _("yours"))
         fault = difference(file, prefix + name, right, arrays[name], message, labels)
         if fault:
             yield fault
 
 
-def _near_truth(work: Work, arrays: dict[str, Array], file: str) -> Iterator[Finding]:
+def _near_truth(truth: Slots, arrays: dict[str, Array], file: str) -> Iterator[Finding]:
     for name in ("k_cached", "k_full", "v_cached", "v_full"):
-        right, found = getattr(work.true_slots, name[0]), arrays[name]
+        right, found = getattr(truth, name[0]), arrays[name]
         far = np.argwhere(~np.isclose(found, right, rtol=TOLERANCE, atol=TOLERANCE))
         if len(far):
             first = tuple(far[0])
@@ -155,8 +133,7 @@ def _near_truth(work: Work, arrays: dict[str, Array], file: str) -> Iterator[Fin
             )
 
 
-def _tokens(work: Work, arrays: dict[str, Array], file: str, prefix: str = "") -> Iterator[Finding]:
-    truth = work.true_slots
+def _tokens(truth: Slots, arrays: dict[str, Array], file: str, prefix: str = "") -> Iterator[Finding]:
     right, found = truth.tokens.tolist(), arrays["tokens"].tolist()
     if right != found:
         yield Finding(
@@ -180,7 +157,7 @@ def _script_says_otherwise(work: Work, arrays: dict[str, Array], file: str) -> b
     if work.folder.newer(DUMP, than=file):
         return False
     try:
-        again = work.replayed_slots()
+        again = work.replayed_slots("dump", FLAGSHIP)
     except Refusal:
         return False
     return not all(bits.equal(arrays[name], again[name]) for name in again)
@@ -193,12 +170,10 @@ def _manifest(work: Work, arrays: dict[str, Array]) -> Iterator[Finding]:
         return  # the task `manifest` says so
     if not isinstance(manifest, DumpManifest):
         return
-    masks = [(bits.words(arrays[f"{name}_cached"]) != bits.words(arrays[f"{name}_full"])).any(axis=-1) for name in "kv"]
-    differing = sum(int(mask.sum()) for mask in masks)
-    right = {
-        "results_summary.rows": (sum(mask.size for mask in masks), manifest.results_summary.rows),
-        "results_summary.differing": (differing, manifest.results_summary.differing),
-        "config.decoded": (work.true_slots.decoded, manifest.config.decoded),
+    differing = counts(arrays, manifest)["results_summary.differing"][0]
+    right: dict[str, tuple[object, object]] = {
+        **counts(arrays, manifest),
+        "config.decoded": (work.true_slots(FLAGSHIP).decoded, manifest.config.decoded),
     }
     for where, (expected, found) in right.items():
         if expected == found:
@@ -209,3 +184,12 @@ def _manifest(work: Work, arrays: dict[str, Array]) -> Iterator[Finding]:
         yield Finding(
             kind=kind, file=MANIFEST, where=where, expected=show(expected), found=show(found), message=message
         )
+
+
+def counts(arrays: dict[str, Array], manifest: DumpManifest) -> dict[str, tuple[int, int]]:
+    """By field of the manifest: how many rows there are and how many differ, as the arrays have it and as it says."""
+    masks = [(bits.words(arrays[f"{name}_cached"]) != bits.words(arrays[f"{name}_full"])).any(axis=-1) for name in "kv"]
+    return {
+        "results_summary.rows": (sum(mask.size for mask in masks), manifest.results_summary.rows),
+        "results_summary.differing": (sum(int(mask.sum()) for mask in masks), manifest.results_summary.differing),
+    }

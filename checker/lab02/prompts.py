@@ -10,6 +10,7 @@ from courselib.grammar.prompts import Prompt, sample_prompts
 from courselib.tokenizer import WordTokenizer
 
 LAB_SEED = 1
+FLAGSHIP = "Yesterday I"
 EXTENDED_SEEDS = {"long": 2000, "batch0": 2001, "batch1": 2002, "batch2": 2003, "batch3": 2004, "warm": 2005}
 BATCH = (0, 20, 30, 40)  # lab prompts of the batch of four: two short, one middling, one long
 WARM = 40  # the lab prompt whose end meets a warm cache
@@ -39,6 +40,12 @@ def hidden_prompts(seed: int) -> tuple[Ask, ...]:
     rng = random.Random(seed)
     prompts: list[Prompt] = sample_prompts(seed, n_adverbial=4, n_partial=4, n_mixed=2)
     return tuple(Ask(f"h{i:02}", p.text, p.kind, rng.randrange(2**31)) for i, p in enumerate(prompts))
+
+
+def hidden_dump(seed: int) -> str:
+    """The other prompt that dump.py is asked about: a hidden one of four words or more, so that no slot is as in the
+    lab's own."""
+    return next(ask.prompt for ask in hidden_prompts(seed) if ask.kind == "partial")
 
 
 @cache

@@ -27,7 +27,6 @@ from courselib.minigpt import load_minigpt, weights_sha256
 from courselib.tokenizer import WordTokenizer
 from courselib.trace import Trace
 
-PROMPT = "Yesterday I"
 WARM_TOKENS = 5
 KEPT = ("k", "v", "logits")
 TOGETHER = 10  # prompts in one batch: enough to be quick, few enough for their traces to fit in memory
@@ -54,7 +53,8 @@ class Truth:
 
 @dataclass(frozen=True)
 class Slots:
-    """The flagship: K and V (L, H_kv, 2, d_h) float32 of slots 0 and 1, and the tokens they stand for (3,) int64."""
+    """K and V (L, H_kv, n, d_h) float32 of a prompt's n slots, and the tokens they stand for, with the one that was
+    decoded after them (n + 1,) int64."""
 
     tokens: np.ndarray
     k: np.ndarray
@@ -88,26 +88,26 @@ def extended_truths(tick: Tick) -> list[Truth]:
 
 
 @cache
-def slots() -> Slots:
-    """K and V rows of slots 0 and 1 after "Yesterday I" and one greedy token: the same with a cache and without."""
-    tokenizer = WordTokenizer.from_grammar()
-    prompt = tokenizer.encode(PROMPT)
+def slots(text: str) -> Slots:
+    """K and V rows of a prompt's slots after one greedy token: the same with a cache and without."""
+    prompt = WordTokenizer.from_grammar().encode(text)
     with use_ops("fixed"):
         cached, full = Trace(("k", "v")), Trace(("k", "v"))
         model = load_minigpt()
-        new = generate(prompt, 2, cache=True, temperature=0, trace=cached)[0]  # the 2nd step reads 3 slots
+        new = generate(prompt, 2, cache=True, temperature=0, trace=cached)[0]  # the 2nd step reads n + 1 slots
         with torch.no_grad():
             model(torch.tensor([[*prompt, new]]), last_only=True, trace=full)
     pairs = list(zip(cached.slots(), full.slots(), strict=True))
-    (k, v) = (a[:, :, :2].copy() for a, _ in pairs)
+    (k, v) = (a[:, :, : len(prompt)].copy() for a, _ in pairs)
     for name, (a, b) in zip("KV", pairs, strict=True):
-        _must_agree(a, b, f"{name} rows of {PROMPT!r}")
+        _must_agree(a, b, f"{name} rows of {text!r}")
     return Slots(np.array([*prompt, new], dtype=np.int64), k, v)
 
 
-def slots_shape() -> tuple[int, int, int, int]:
+def slots_shape(n: int) -> tuple[int, int, int, int]:
+    """(L, H_kv, n, d_h)"""
     c = load_minigpt().config
-    return (c.n_layers, c.n_kv_heads, 2, c.head_dim)
+    return (c.n_layers, c.n_kv_heads, n, c.head_dim)
 
 
 def is_a_run_of_the_model(ask: Ask, case: Case) -> bool:

@@ -19,10 +19,11 @@ from checker.lab02.catches import catches
 from checker.lab02.claims import contradicted, finding
 from checker.lab02.consistency import Contradiction, compare_summaries, contradictions, tally
 from checker.lab02.diagnosis import diagnosis
+from checker.lab02.dumped import dump
 from checker.lab02.extended import extended
-from checker.lab02.prompts import LAB_SEED, lab_prompts, n_tokens
+from checker.lab02.prompts import FLAGSHIP, LAB_SEED, lab_prompts, n_tokens
 from checker.lab02.proof import property_
-from checker.lab02.schemas import Manifest, Results, Summary
+from checker.lab02.schemas import DumpManifest, Manifest, Results, Summary
 from checker.lab02.work import CORRECTNESS, MANIFESTS, RESULTS, Work
 from checker.language import _
 from checker.report import Claim, Finding
@@ -45,6 +46,14 @@ def manifest(work: Work) -> Iterator[Item]:
         if given != right:
             message = _("The weights are not the course's: courselib.minigpt.weights_sha256() gives their hash.")
             yield finding(Contradiction("config.weights_sha256", right, given, message), name)
+        if isinstance(found, DumpManifest) and found.config.prompt != FLAGSHIP:
+            message = _("The file is about another prompt than the lab's: run dump.py without --prompt.")
+            fault = Contradiction("config.prompt", show(FLAGSHIP), show(found.config.prompt), message)
+            yield finding(fault, name)
+        elif isinstance(found, DumpManifest) and len(found.config.slots) != n_tokens(FLAGSHIP):
+            message = _("The prompt has another number of slots.")
+            fault = Contradiction("config.slots", show([0, 1]), show(found.config.slots), message)
+            yield finding(fault, name)
         if isinstance(found, Manifest):
             lengths = [n_tokens(ask.prompt) for ask in lab_prompts()]
             range_ = found.config.prompt_len_range
@@ -108,6 +117,6 @@ TASKS: dict[str, Callable[[Work], Iterator[Item | Claim | Part]]] = {
     "catches": with_claims(catches, ledger.of_the_catches),
     "diagnosis": with_claims(diagnosis, ledger.of_the_diagnosis),
     "slots": with_claims(flagship.slots, ledger.of_the_slots),
-    "dump": flagship.dump,
+    "dump": dump,
     "writing": writing.writing,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from checker.check import Options
 from checker.lab02 import recompute
-from checker.lab02.prompts import hidden_prompts, lab_prompts
+from checker.lab02.prompts import FLAGSHIP, hidden_dump, hidden_prompts, lab_prompts
 from checker.lab02.zoo import POISON, Planted, oracle
 from checker.lab02.zoo.sample import ASKED, sample
 
@@ -12,7 +12,9 @@ from checker.lab02.zoo.sample import ASKED, sample
 def warm(wanted: set[str], options: Options) -> None:
     recompute.promise()
     if wanted & {"slots", "dump"}:
-        recompute.slots()
+        recompute.slots(FLAGSHIP)
+    if "dump" in wanted and options.hidden_seed is not None:
+        recompute.slots(hidden_dump(options.hidden_seed))
     if "property" in wanted:
         recompute.truths(lab_prompts(), _silent)
         if options.hidden_seed is not None:

@@ -7,8 +7,10 @@ little more than the longer of them.
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +28,7 @@ from checker.gate import Folder, Refusal
 from checker.gate_npz import Array, Expected, read_npz
 from checker.lab02.consistency import bytes_equal, first_divergence
 from checker.lab02.planted import PlantedRuns
-from checker.lab02.prompts import hidden_prompts, lab_prompts
+from checker.lab02.prompts import FLAGSHIP, hidden_dump, hidden_prompts, lab_prompts, n_tokens
 from checker.lab02.schemas import Diagnosis, DumpManifest, Manifest, Results
 from checker.lab02.zoo import Planted
 from checker.language import _
@@ -45,7 +47,11 @@ MANIFESTS: dict[str, type[Manifest] | type[DumpManifest]] = {
     f"{CORRECTNESS}/manifest.json": Manifest,
     f"{WORKED}/manifest.json": DumpManifest,
 }
-NEEDED_BY = {"lab": "property", "hidden": "property", "dump": "dump"}  # the runs
+NEEDED_BY = {"lab": "property", "hidden": "property", "dump": "dump", "dump hidden": "dump"}  # the runs
+HIDDEN_ARGUMENTS = {  # as the report has them
+    "hidden": ["--prompts", "HIDDEN", "--no-extended"],
+    "dump hidden": ["--prompt", "HIDDEN"],
+}
 TIMEOUT = 300.0  # a run takes 20 seconds on an idle core; without a C compiler, some minutes
 M = TypeVar("M", bound=Model)
 
@@ -62,6 +68,7 @@ class Work:
         self._recomputed: list[str] = []
         self._seconds: dict[str, float] = {}
         self._ticks = 0
+        self._library: tempfile.TemporaryDirectory[str] | None = None
 
     # ---- what was handed in ----------------------------------------------------------------------------------------
 
@@ -79,7 +86,7 @@ class Work:
     @cached_property
     def slots(self) -> dict[str, Array]:
         with _says_who_writes(SLOTS):
-            return read_npz(self.folder, SLOTS, self._cap(SLOTS), self._slots_expected)
+            return read_npz(self.folder, SLOTS, self._cap(SLOTS), self._slots_expected(FLAGSHIP))
 
     def text(self, name: str) -> str:
         with _says_who_writes(name):
@@ -124,7 +131,7 @@ class Work:
                 self._start(name)
 
     def run(self, name: str) -> replay.Run:
-        """The finished run ``name``, one of NEEDED_BY; waits for it."""
+        """The finished run ``name``, one of NEEDED_BY or one that was started; waits for it."""
         self._start(name)
         if not self._runs.done(name):
             self.options.progress(_("waiting for your {script}").format(script=Path(_script(name)).name), 1.0)
@@ -138,14 +145,39 @@ class Work:
         """What it wrote on a planted cache. Refusal as above."""
         return read_model(Folder(self.planted.run(planted).out), "results.json", self._cap(RESULTS), Results)
 
-    def replayed_slots(self) -> dict[str, Array]:
-        return read_npz(Folder(self.run("dump").out), "slots.npz", self._cap(SLOTS), self._slots_expected)
+    def replayed_slots(self, name: str, prompt: str) -> dict[str, Array]:
+        """What dump.py wrote in the run ``name``. Refusal if it is not the slots of a prompt as long as this one."""
+        return read_npz(Folder(self.run(name).out), "slots.npz", self._cap(SLOTS), self._slots_expected(prompt))
+
+    def replayed_dump_manifest(self, name: str) -> DumpManifest | None:
+        """None if it cannot be read, or is not as its schema asks."""
+        file = "manifest.json"
+        try:
+            found = read_model(Folder(self.run(name).out), file, self._cap(f"{WORKED}/{file}"), DumpManifest)
+        except Refusal:
+            return None
+        return found if isinstance(found, DumpManifest) else None
+
+    def run_on_other_weights(self) -> str:
+        """Starts "dump other weights": dump.py on a copy of courselib with other weights. Answers their sha256."""
+        from checker.lab02.weights import other_weights  # torch
+
+        self._library = tempfile.TemporaryDirectory(prefix="checker-", ignore_cleanup_errors=True)
+        os.chmod(self._library.name, 0o755)  # the script may run as another user, who must be able to read here
+        folder = Path(self._library.name)
+        digest = other_weights(folder)
+        self._runs.start("dump other weights", DUMP, lambda copy, home: [], self.timeout, library=folder)
+        return digest
 
     def _start(self, name: str) -> None:
         def arguments(copy: Path, home: Path) -> list[str]:
-            # Stock ops are the slower half of a run and prove nothing: the ten hidden prompts show what they do.
-            if name != "hidden":
-                return ["--ops", "fixed"] if name == "lab" else []
+            if name.startswith("dump"):
+                return ["--prompt", hidden_dump(self.hidden_seed)] if name == "dump hidden" else []
+            if name == "lab":
+                return [
+                    "--ops",
+                    "fixed",
+                ]  # stock ops take longer and prove nothing: the hidden prompts show what they do
             prompts = home / "hidden.json"
             prompts.write_text(json.dumps([ask.to_json() for ask in hidden_prompts(self.hidden_seed)]))
             return ["--prompts", str(prompts), "--no-extended"]
@@ -181,15 +213,16 @@ class Work:
         self._recomputed.append(_("generated here: 256 tokens, a batch of 4, a warm start"))
         return found
 
-    @cached_property
-    def _slots_expected(self) -> Expected:
-        rows = ("float32", self.recompute.slots_shape())
-        return {"tokens": ("int64", (3,)), "k_cached": rows, "v_cached": rows, "k_full": rows, "v_full": rows}
+    def _slots_expected(self, prompt: str) -> Expected:
+        n = n_tokens(prompt)
+        rows = ("float32", self.recompute.slots_shape(n))
+        return {"tokens": ("int64", (n + 1,)), "k_cached": rows, "v_cached": rows, "k_full": rows, "v_full": rows}
 
-    @cached_property
-    def true_slots(self) -> Slots:
-        found: Slots = self.recompute.slots()
-        self._recomputed.append(_("generated here, with a cache and without: slots 0 and 1 of the flagship"))
+    def true_slots(self, prompt: str) -> Slots:
+        found: Slots = self.recompute.slots(prompt)
+        said = _('generated here, with a cache and without: the slots of "{prompt}"').format(prompt=prompt)
+        if said not in self._recomputed:
+            self._recomputed.append(said)
         return found
 
     def _tick(self, more: int) -> None:
@@ -202,12 +235,14 @@ class Work:
     def evidence(self) -> Evidence:
         reasons = [reason for reason in self._stored.values() if reason]
         return Evidence(
-            replayed=[self._replay(name) for name in self._runs if name in NEEDED_BY]
+            replayed=[self._replay(name) for name in self._runs if _is_told(name)]
             + [_replay(run, ["--prompts", "HIDDEN", "--ops", "fixed"], []) for run in self.planted.troubled()[:1]],
             recomputed=self._recomputed + self.planted.in_words(),
             stored_bytes="not reached" if not self._stored else "not compared" if reasons else "compared",
             stored_bytes_because="; ".join(reasons) or None,
-            hidden_seed=self.hidden_seed if "hidden" in self._runs or self.planted.started else None,
+            hidden_seed=self.hidden_seed
+            if {"hidden", "dump hidden"} & set(self._runs) or self.planted.started
+            else None,
         )
 
     def environment(self) -> dict[str, str]:
@@ -218,17 +253,19 @@ class Work:
         return found
 
     def durations(self) -> dict[str, float]:
-        seconds = {f"replay {name}": self.run(name).seconds for name in self._runs if name in NEEDED_BY}
+        seconds = {f"replay {name}": self.run(name).seconds for name in self._runs if _is_told(name)}
         planted = {"planted caches": self.planted.seconds()} if self.planted.started else {}
         return self._seconds | seconds | planted
 
     def close(self) -> None:
         self._runs.close()
         self.planted.close()
+        if self._library:
+            self._library.cleanup()
 
     def _replay(self, name: str) -> Replay:
         run = self.run(name)
-        arguments = ["--prompts", "HIDDEN", "--no-extended"] if name == "hidden" else run.arguments
+        arguments = HIDDEN_ARGUMENTS.get(name, run.arguments)
         return _replay(run, arguments, self._counts(name) if name in ("lab", "hidden") else [])
 
     def _counts(self, name: str) -> list[Count]:
@@ -270,7 +307,12 @@ def _replay(run: replay.Run, arguments: list[str], counts: list[Count]) -> Repla
 
 
 def _script(name: str) -> str:
-    return DUMP if name == "dump" else PROPERTY_TEST
+    return DUMP if name.startswith("dump") else PROPERTY_TEST
+
+
+def _is_told(name: str) -> bool:
+    """Is the run one of its own in the report? Those on planted caches are told together."""
+    return name in NEEDED_BY or name.startswith("dump")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from checker.lab02.prompts import FLAGSHIP
 from checker.lab02.work import WORKED, Work
 from checker.language import N_, _
 from checker.report import Finding
@@ -31,7 +32,7 @@ def _hex_row(work: Work, text: str) -> Iterator[Finding]:
         return  # a statement of lab.toml asks for the line
     if not work.stored_bytes_comparable(WORKED):
         return  # written under another promise
-    right = bits.hex_words(work.true_slots.k[0, 0, 1])
+    right = bits.hex_words(work.true_slots(FLAGSHIP).k[0, 0, 1])
     found = WORD.findall(row)[: 2 * len(right)]
     for i, name in enumerate((N_("cached"), N_("recomputed"))):
         part = found[i * len(right) : (i + 1) * len(right)]

@@ -23,6 +23,7 @@ NO_ATTACKS = ("honest", "mistakes", "labs")
 COVERS: dict[str, tuple[str, ...]] = {
     "forged or inflated results.json": ("forged-tokens", "forged-digest-of-k", "inflated-summary", "inflated-manifest"),
     "hard-coded answers": ("hard-coded-answers", "hard-coded-digests", "made-up-together"),
+    "bytes that stand in a script": ("embedded-slots", "embedded-slots-and-manifest"),
     "patched comparison": ("patched-comparison", "patched-bits"),
     "patched random generator": ("patched-rng",),
     "patched torch ops": ("patched-torch",),

@@ -68,6 +68,17 @@ def before_saving(code: str) -> Change:
     return replace_text(DUMP, SAVES, code + SAVES)
 
 
+def embedded(file: str) -> Change:
+    """dump.py hands out the ``file`` that lies beside it now, whatever it computed."""
+
+    def made(place: Path, bench: Bench) -> None:
+        data = (place / WORKED / file).read_bytes()
+        last = '        print(bits.report(fixed[f"{name}_cached"]'
+        replace_text(DUMP, last, f"        (args.out / {file!r}).write_bytes({data!r})\n{last}")(place, bench)
+
+    return made
+
+
 def first_in(script: str, code: str) -> Change:
     """Lines that a script begins with, after its docstring."""
     return replace_text(script, FIRST_IMPORT, f"{code}\n{FIRST_IMPORT}")

@@ -18,6 +18,7 @@ from checker.selftest.changes import (
     case,
     edit,
     edit_slots,
+    embedded,
     flip,
     forge_digest,
     forge_tokens,
@@ -201,6 +202,20 @@ ATTACKS = (
             place / DUMP, "import shutil, sys\nshutil.copy('slots.npz', sys.argv[sys.argv.index('--out') + 1])\n"
         ),
         Expect("dump", "replay", DUMP, "It ended with exit code 1"),
+        ("dump",),
+    ),
+    Attack(
+        "embedded-slots",
+        "dump.py computes, and then writes the right bytes that stand in it",
+        embedded("slots.npz"),
+        integrity("dump", DUMP, "The slots are not computed"),
+        ("dump",),
+    ),
+    Attack(
+        "embedded-slots-and-manifest",
+        "the same, with a manifest that stands in it too, so that nothing says on which weights it ran",
+        both(embedded("slots.npz"), embedded("manifest.json")),
+        Expect("dump", "mismatch", DUMP, 'and gave the slots of "Yesterday I"'),
         ("dump",),
     ),
     Attack(

@@ -188,6 +188,22 @@ MISTAKES = (
         ("dump",),
     ),
     Attack(
+        "ignores-its-prompt",
+        "dump.py takes --prompt, and dumps the lab's own all the same",
+        replace_text(
+            DUMP, "    torch.set_num_threads(1)\n", "    args.prompt = PROMPT\n    torch.set_num_threads(1)\n"
+        ),
+        Expect("dump", "mismatch", DUMP, 'and gave the slots of "Yesterday I"'),
+        ("dump",),
+    ),
+    Attack(
+        "knows-no-prompt",
+        "an older dump.py, without --prompt",
+        replace_text(DUMP, 'parser.add_argument("--prompt"', 'parser.add_argument("--sentence", dest="prompt"'),
+        Expect("dump", "replay", DUMP, "does not know --prompt yet"),
+        ("dump",),
+    ),
+    Attack(
         "ignores-its-prompts",
         "the script knows its own 50 prompts only",
         knows(lambda lab, hidden: hidden.update(lab)),
