@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 
 from checker.gate import Refusal
@@ -17,7 +18,7 @@ def texts(lab: Lab, read: Callable[[str], str]) -> Iterator[Finding | tuple[Arti
         if artifact.kind != "markdown":
             continue
         try:
-            text = read(artifact.path)
+            text = unicodedata.normalize("NFC", read(artifact.path))  # an accent may come as a character of its own
         except Refusal as refusal:
             yield refusal.finding
             continue

@@ -13,7 +13,7 @@ from checker.texts import texts
 from courselib import bits
 
 REPORT = f"{WORKED}/report.md"
-LINE = "K layer 0 head 0 slot 1:"
+LINE = re.compile(r"K (?:layer|capa) 0 (?:head|cabeza) 0 (?:slot|posici[oó]n|ranura|casilla) 1:", re.IGNORECASE)
 WORD = re.compile(r"\b(?:0x)?([0-9a-f]{8})\b")
 
 
@@ -27,8 +27,8 @@ def writing(work: Work) -> Iterator[Finding | str]:
 
 def _hex_row(work: Work, text: str) -> Iterator[Finding]:
     """The row shown for the eye, twice: from the cache, then recomputed."""
-    *_before, line, row = text.rpartition(LINE)
-    if not line:
+    *before, row = LINE.split(text)
+    if not before:
         return  # a statement of lab.toml asks for the line
     if not work.stored_bytes_comparable(WORKED):
         return  # written under another promise
