@@ -54,7 +54,7 @@ def rows_computed(new: Sequence[int], again: Sequence[int]) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
         axes.yaxis.set_major_formatter(lambda n, _: f"{n:,g}")
         axes.grid(axis="x", visible=False)
-        axes.legend(loc="upper left", reverse=True)
+        axes.legend(loc="upper left", reverse=True, frameon=True, facecolor="white", edgecolor="none", framealpha=1)
     share = sum(again) / (sum(new) + sum(again))
     return done(
         figure,
