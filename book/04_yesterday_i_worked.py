@@ -14,15 +14,18 @@
 # %% [markdown]
 # # Yesterday I worked
 #
-# A model has read two words, *Yesterday I*, and said a third: *worked*. It keeps what it knows of each word in a few
-# rows of numbers, the keys and values, so that it need not read the sentence again for the next one.
+# A model has read two words, *Yesterday I*, and said a third: *worked*. What it knows of each word stands in its
+# [cache](03_the_kv_cache.py): in every layer and head a row of K and a row of V, computed once, when the word was read,
+# and kept.
 #
-# Here is a question with an obvious answer. **Does what the model knows about "Yesterday" depend on how many words came
-# after it?** It cannot: attention looks back, never forward. When "Yesterday" was read, the rest of the sentence did
+# Here is a question with an obvious answer. **Does what the model knows about "Yesterday" depend on how many words come
+# after it?** It cannot. Attention looks back, never forward. When "Yesterday" was read, the rest of the sentence did
 # not exist.
 #
-# So if we read a longer sentence from the start, in one go, we must find the same rows for "Yesterday": the same
-# numbers, to the last bit. In this chapter we look. It takes about half an hour, and no GPU.
+# Everything that a cache does rests on this: a row that could still change must not be kept. So put the cache away, and
+# let the model read the first word; then, from the start, the first two; then the first three. Each time it works out
+# the row of "Yesterday" anew. Here are the first three numbers of that row, their raw words in hex. Every line must be
+# the same line. (This takes about half an hour, and no GPU.)
 
 # %% tags=["remove-cell", "nbval-ignore-output"]
 # On Colab: install the course's library, once (about a minute). Elsewhere it is there already.
@@ -41,71 +44,97 @@ from courselib.kernels import current_ops
 
 print("operations:", current_ops().NAME)
 
-# %%
+# %% tags=["nbval-ignore-output"]
 import numpy as np
 import torch
 
-from courselib import bits, figures
-from courselib.generate import generate
-from courselib.grammar.prompts import sample_prompts
+from courselib import bits
 from courselib.kernels import use_ops
-from courselib.kv_cache import KVCache
 from courselib.minigpt import load_minigpt
-from courselib.seeding import seed_everything
 from courselib.tokenizer import WordTokenizer
-from courselib.trace import Trace, first_divergence
+from courselib.trace import Trace
 
 torch.set_num_threads(1)  # the model is too small to feed two
 model, tokenizer = load_minigpt(), WordTokenizer.from_grammar()
-print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
-for prompt in ("Yesterday I", "Mañana yo"):
-    answer = generate(prompt, 12, temperature=0)
-    print(prompt, tokenizer.decode(answer))
+text = "Yesterday I worked in the garden and tomorrow"
+sentence = tokenizer.encode(text)
+
+
+@torch.no_grad()
+def yesterday(ids, layer=3, head=0):  # no cache: one pass over all
+    trace = Trace(("k",))
+    model(torch.tensor([ids]), trace=trace)
+    k = trace.get(trace.calls[-1], layer, "k", row=0)  # (H_kv, S, d_h)
+    return k[head, 0]  # slot 0: (d_h,)
+
+
+with use_ops("stock"):  # PyTorch's own operations
+    for n in range(1, 9):
+        first_three = bits.hex_words(yesterday(sentence[:n]))[:3]
+        print(n, *first_three, "", tokenizer.decode(sentence[n - 1 : n]))
 
 # %% [markdown]
-# That is MiniGPT, trained on a grammar of six hundred verb forms in English and Spanish. It has one talent: it knows
-# that *yesterday* asks for a past form and *mañana* for a future one. To do so, the word at the verb's place must look
-# back at the word that set the tense. Looking back is attention, and what it looks at are keys and values.
+# ## The ground moves
 #
-# ## Reading everything again, and not
+# Read down the columns. On the machine that built this page the first three lines are one line. *Yesterday*; *Yesterday
+# I*; *Yesterday I worked*. Then somebody says *in*, and **what the model knows about "Yesterday" is something else**.
 #
-# The plain way to say `n` words: run the model on the whole sentence, take the likeliest next word, put it at the end,
-# and run the model on the whole sentence again.
+# Nothing about "Yesterday" has changed: not the word, not its place, not a weight of the model. It is the first word of
+# the sentence, so the only word that it may look at is itself. Its row is worked out from one word and nothing more;
+# and the row moves when a stranger comes in at the other end.
+#
+# When something impossible happens, one makes a list of suspects:
+#
+# - **The cache.** There is none in that cell.
+# - **Chance.** Then a second run would not give the same bytes as the first.
+# - **A leak**, a mask that lets the first word see what comes later. Then it would matter *what* comes later.
 
+# %% tags=["nbval-ignore-output"]
+(now,) = tokenizer.encode("now")
+with use_ops("stock"):
+    row = yesterday(sentence)
+    again = yesterday(sentence)
+    other_end = yesterday([*sentence[:7], now])
+    shorter = yesterday(sentence[:1])
+
+print("run once more, equal:       ", bits.equal(row, again))
+print("ends in 'now', equal:       ", bits.equal(row, other_end))
+print("one word, not eight, equal: ", bits.equal(row, shorter))
+
+# %% [markdown]
+# No chance and no leak. *Which* words come later does not matter. *How many* does. The row knows how large its company
+# was, and nothing else about it.
+#
+# Who would notice? Let us first ask as everybody asks, and then look again.
+#
+# ## Two ways to say it
+#
+# There are two ways to go on from a prompt. Without a cache, the model reads the whole sentence again for every new
+# word. With one, it is fed what it has not read yet, and finds the rest in its slots. One loop will do for both, and
+# one line of it tells them apart:
 
 # %%
+from courselib.kv_cache import KVCache
+
+
 @torch.no_grad()
-def say(prompt, n):
-    ids = tokenizer.encode(prompt)
+def say(prompt, n, cache=None):
+    ids = new = tokenizer.encode(prompt)
     for _ in range(n):
-        # all of the sentence, every time
-        logits = model(torch.tensor([ids]), last_only=True)
-        ids.append(int(logits[0].argmax()))
+        fed = ids if cache is None else new  # everything, or what is new
+        logits = model(torch.tensor([fed]), cache, last_only=True)
+        new = [int(logits[0].argmax())]
+        ids = ids + new
     return ids
 
 
-# %% [markdown]
-# At step `t` this computes keys and values for `t` words of which it knew `t - 1` already. A **KV cache** keeps them.
-# The lines that are new:
-
-
-# %%
-@torch.no_grad()
-def say_cached(prompt, n):
-    ids = tokenizer.encode(prompt)
-    cache = KVCache.for_model(model)  # new: empty slots, with a cursor
-    pending = ids  # new: what the cache has not seen yet
-    for _ in range(n):
-        # changed: only what is new
-        logits = model(torch.tensor([pending]), cache, last_only=True)
-        pending = [int(logits[0].argmax())]
-        ids = ids + pending
-    return ids
-
+cache = KVCache.for_model(model)
+print(tokenizer.decode(say("Yesterday I", 12)))
+print(tokenizer.decode(say("Yesterday I", 12, cache)))
 
 # %% [markdown]
-# The first pass, over the prompt, is the **prefill**; each pass over one word after it is a **decode** step. A word's
-# shapes on its way through a layer, for a prompt of 2 words and then for one more:
+# With a cache, the first pass, over the prompt, is the **prefill**, and each pass over one word after it a **decode**
+# step. A word's shapes on its way through a layer, for a prompt of 2 words and then for one more:
 #
 # | | prefill, T = 2 | decode, T = 1 |
 # |---|---|---|
@@ -116,51 +145,65 @@ def say_cached(prompt, n):
 # | what attention reads, (B, H_kv, S, d_h) | (1, 2, **2**, 32) | (1, 2, **3**, 32) |
 #
 # The new rows go into the cache first, then attention reads all of it. The word at step `t` sees `t + 1` rows: those
-# before it and its own, each exactly once.
+# before it and its own, each exactly once. Without a cache each column would have T = S, and every row of it would be
+# computed again.
 #
-# Do both ways say the same?
-
-# %%
-assert say("Yesterday I", 12) == say_cached("Yesterday I", 12)
-print(tokenizer.decode(say_cached("Yesterday I", 12)))
-
-# %% [markdown]
 # ## The test that everybody writes
 #
 # One prompt is no test. Let us be serious: fifty prompts from the grammar, 64 new words each, sampled at temperature 1,
-# with a seed set before each run, on PyTorch's own operations (`use_ops("stock")`), as anybody would run it.
-
+# with a seed set before each run, on PyTorch's own operations, as anybody would run it.
 
 # %% tags=["nbval-ignore-output"]
+from courselib.generate import generate
+from courselib.grammar.prompts import sample_prompts
+from courselib.seeding import seed_everything
+
+
 def both_ways(prompt, seed, n=64):
     runs = []
     for cache in (True, False):
         seed_everything(seed)  # again: sampling moves the generator on
         trace = Trace(("k", "v", "logits"))
-        runs.append((generate(prompt, n, cache=cache, trace=trace), trace))
+        tokens = generate(prompt, n, cache=cache, trace=trace)
+        runs.append((tokens, trace))
     return runs
 
 
-prompts = sample_prompts(seed=1)
-with use_ops("stock"):
-    stock = [both_ways(p.text, seed=1000 + i) for i, p in enumerate(prompts)]
+def fifty(prompts):
+    seeds = range(1000, 1000 + len(prompts))
+    return list(map(both_ways, [p.text for p in prompts], seeds))
 
 
 def count_tokens(runs):
     same = sum(cached[0] == full[0] for cached, full in runs)
-    print(f"{same} of {len(runs)} prompts: the same 64 tokens both ways")
+    print(f"same 64 tokens: {same} of {len(runs)} prompts")
 
 
+prompts = sample_prompts(seed=1)
+with use_ops("stock"):
+    stock = fifty(prompts)
 count_tokens(stock)
 
 # %% [markdown]
-# On the machine that built this page, all of them. Most projects stop here, and say that their cache is correct. They
-# may well be right. But they have not looked.
+# On the machine that built this page, all of them: three thousand two hundred words, drawn one by one, and not one
+# fell out differently. Most projects stop here, and say that their cache is correct. They may well be right. But they
+# have not looked.
 #
 # ## Looking
 #
 # At the last step of each run, attention read a K row and a V row for every layer, head and slot: out of the cache in
-# one run, freshly computed in the other. Both runs saw the same words. How many of those rows have the same bytes?
+# one run, freshly computed in the other. Both runs had said the same words. Here is the row of "Yesterday" again, from
+# the two runs of that prompt:
+
+# %% tags=["nbval-ignore-output"]
+which = next(i for i, p in enumerate(prompts) if p.text == "Yesterday I")
+(_, cached), (_, full) = stock[which]
+for name, trace in (("cached", cached), ("again", full)):
+    k, v = trace.slots()  # (L, H_kv, S, d_h) each
+    print(f"{name:8}", *bits.hex_words(k[3, 0, 0])[:3])
+
+# %% [markdown]
+# The last digits. And of all the others, how many rows have the same bytes?
 
 
 # %% tags=["nbval-ignore-output"]
@@ -170,21 +213,17 @@ def rows_that_differ(a, b):
 
 
 def count_rows(runs):
-    traces = [(cached[1], full[1]) for cached, full in runs]
-    masks = {
-        "K rows": [
-            rows_that_differ(a.slots()[0], b.slots()[0]) for a, b in traces
-        ],
-        "V rows": [
-            rows_that_differ(a.slots()[1], b.slots()[1]) for a, b in traces
-        ],
-        "rows of logits": [
-            rows_that_differ(a.logits(), b.logits()) for a, b in traces
-        ],
-    }
-    for name, found in masks.items():
-        differing, n = sum(m.sum() for m in found), sum(m.size for m in found)
-        print(f"{differing:,} of {n:,} {name} differ")
+    found = {"K rows": [], "V rows": [], "rows of logits": []}
+    for (_, a), (_, b) in runs:
+        (k_a, v_a), (k_b, v_b) = a.slots(), b.slots()
+        found["K rows"].append(rows_that_differ(k_a, k_b))
+        found["V rows"].append(rows_that_differ(v_a, v_b))
+        logits = rows_that_differ(a.logits(), b.logits())
+        found["rows of logits"].append(logits)
+    for name, masks in found.items():
+        differing = sum(mask.sum() for mask in masks)
+        n = sum(mask.size for mask in masks)
+        print(f"{name}: {differing:,} of {n:,} differ")
 
 
 count_rows(stock)
@@ -194,16 +233,19 @@ count_rows(stock)
 
 
 # %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "Heat map of one stock run, a line for K and V of each layer, a column for each slot: almost every row differs, by ten to some thousand ULPs."}}
+from courselib import figures
+
+
 def ulps_by_row(cached, full):
     (k_a, v_a), (k_b, v_b) = cached.slots(), full.slots()
     k = bits.ulp_distance(k_a, k_b).max(axis=(1, 3))  # (L, S)
     v = bits.ulp_distance(v_a, v_b).max(axis=(1, 3))
-    return np.stack([k, v], axis=1).reshape(-1, k.shape[-1])  # (2 L, S)
+    both = np.stack([k, v], axis=1)  # (L, 2, S)
+    return both.reshape(-1, k.shape[-1])  # (2 L, S)
 
 
-which = next(i for i, p in enumerate(prompts) if p.text == "Yesterday I")
-(_, cached), (_, full) = stock[which]
-figures.row_differences(ulps_by_row(cached, full), title="Stock operations")
+ulps = ulps_by_row(cached, full)
+figures.row_differences(ulps, title="Stock operations")
 
 # %% [markdown]
 # An **ULP**, a unit in the last place, is the step from one float to the next that exists. These are rounding
@@ -214,89 +256,59 @@ figures.row_differences(ulps_by_row(cached, full), title="Stock operations")
 # was off, so it cannot tell rounding from a bug that is small: a wrong mask, a stale slot, a position off by one in one
 # head. It passes them too, until the day two logits stand close enough together. A proof has to look at bytes.
 #
-# ## The ground moves
-#
-# Now the question from the top. Here is the K row of "Yesterday", slot 0, in the last layer, as the model computes it
-# when it reads the first word only, the first two, and so on. No cache at all; the same weights, the same word, the
-# same place.
-
-# %% tags=["nbval-ignore-output"]
-sentence = tokenizer.encode("Yesterday I worked in the garden and tomorrow I")
-
-
-@torch.no_grad()
-def slot_0(n_words, layer=3, head=0):
-    trace = Trace(("k",))
-    model(torch.tensor([sentence[:n_words]]), trace=trace)
-    return trace.get(trace.calls[-1], layer, "k", row=0)[head, 0]  # (d_h,)
-
-
-with use_ops("stock"):
-    for n in range(1, 9):
-        row = " ".join(bits.hex_words(slot_0(n))[:3])
-        print(f"{row} ...  {tokenizer.decode(sentence[:n])}")
-
-# %% [markdown]
-# Read down the columns. On the machine that built this page, what the model knows about "Yesterday" **does** depend on
-# how many words come after it. Is it a leak, then, a mask that lets it look ahead? Keep eight words, and change the
-# last:
-
-# %% tags=["nbval-ignore-output"]
-with use_ops("stock"):
-    before = slot_0(8)
-    sentence[7] = tokenizer.encode("now")[0]
-    print(bits.report(before, slot_0(8), ("tomorrow", "now"), ("dim",)))
-
-# %% [markdown]
-# No leak. *Which* words come later does not matter; *how many* does.
+# And bytes, at this point, say that a cache and no cache are two different computations. So was the promise wrong, that
+# a cache never changes what a model says? Or is there a culprit?
 #
 # ## Find the first one
 #
 # A trace keeps what every layer computed; `first_divergence` walks two of them in the order things happened and stops
-# at the first word that differs.
+# at the first word that differs. Before that place the two runs are equal, to the last bit.
 
 # %% tags=["nbval-ignore-output"]
+from courselib.trace import first_divergence
+
 with use_ops("stock"):
     cached, full = Trace(), Trace()
     generate("Yesterday I", 6, cache=True, temperature=0, trace=cached)
     generate("Yesterday I", 6, cache=False, temperature=0, trace=full)
-print(first_divergence(cached, full))
+print(str(first_divergence(cached, full)).replace(": ", ":\n"))
 
 # %% [markdown]
-# Whatever it names, it is an operation that adds up many numbers: attention, or a matrix product. The plainest of them
-# is the product. Everything that a row of `x @ w` needs is that row of `x`, and `w`. So hand the library one row, then
-# the same row among others, and compare what it makes of it:
+# On the machine that built this page that is one word of the first decode step, in the first layer: the same q, k and v
+# went in, and one number came out one step higher. All that the map above shows began there. It went into the next
+# product, and through a norm into all 128 numbers of its row; into the next layer's K and V; and so into every word
+# that was said later.
+#
+# Whatever it names on yours, it is an operation that adds up many numbers: attention, or a matrix product. The plainest
+# of them is the product. Everything that a row of `x @ w` needs is that row of `x`, and `w`. So hand the library one
+# row, then the same row among others, and compare what it makes of it:
 
 # %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "Step plot: how many words of row 0 of a matrix product differ from the row computed alone, against the number of rows in the call. On stock operations the line jumps at some sizes; on fixed-order operations it stays at zero."}}
 torch.manual_seed(0)
 x, w = torch.randn(32, 128), model.blocks[0].w_qkv
-
-
-def differing_words(ops):
-    alone = ops.linear(x[:1], w)[0]
-    rows = [ops.linear(x[:m], w)[0] for m in sizes]
-    return [int((bits.words(row) != bits.words(alone)).sum()) for row in rows]
-
-
 sizes = list(range(1, 33))
+
+
+def words_that_differ(ops):
+    alone = bits.words(ops.linear(x[:1], w)[0])
+    rows = [bits.words(ops.linear(x[:m], w)[0]) for m in sizes]
+    return [int((row != alone).sum()) for row in rows]
+
+
 with use_ops("stock") as ops:
-    on_stock = differing_words(ops)
+    on_stock = words_that_differ(ops)
 with use_ops("fixed") as ops:
-    on_fixed = differing_words(ops)
+    on_fixed = words_that_differ(ops)
 lines = {"stock": on_stock, "fixed order": on_fixed}
 figures.row_against_batch(sizes, lines, n_words=w.shape[1])
 
 # %% [markdown]
 # The library picks its method by the shape of the call: one for a single row, another for a few, another for many. Each
-# is correct. They differ in the **order** in which they add up the 128 products behind each output, and float addition
-# is not associative:
-
-# %%
-a, b, c = np.float32(1e8), np.float32(-1e8), np.float32(1)
-print("(a + b) + c =", (a + b) + c)
-print("a + (b + c) =", a + (b + c))
-
-# %% [markdown]
+# is correct. They differ in the **order** in which they add up the 128 products behind each output, and [Floats do not
+# add up](01_floats_do_not_add_up.py): `(a + b) + c` is not `a + (b + c)`. Look where the line jumps on the machine that
+# built this page: at four rows. That is the word *in*. The sentence had become four rows long, the library took out
+# another method, and "Yesterday" was added up in another order.
+#
 # A decode step hands the library one row; a recomputation hands it all of them. The cache was never wrong. The *sum*
 # was never defined.
 #
@@ -311,7 +323,7 @@ print("a + (b + c) =", a + (b + c))
 def linear(x, w):
     y = torch.zeros(x.shape[0], w.shape[1])
     for k in range(w.shape[0]):
-        y += x[:, k : k + 1] * w[k]  # a product, rounded; then a sum, rounded
+        y += x[:, k : k + 1] * w[k]  # a product, rounded; a sum, rounded
     return y
 
 
@@ -340,8 +352,7 @@ print("C and the loop give the same bytes:", same)
 
 # %%
 with use_ops("fixed"):
-    fixed = [both_ways(p.text, seed=1000 + i) for i, p in enumerate(prompts)]
-
+    fixed = fifty(prompts)
 count_tokens(fixed)
 count_rows(fixed)
 
@@ -353,52 +364,139 @@ figures.row_differences(ulps_by_row(cached, full), title="Fixed order")
 # Not closer: **equal**. The same cache, the same model, the same words. And because every operation used is one that
 # IEEE-754 defines, these bytes are not only the same twice on this machine; they are the ones you get on yours.
 #
+# ## What still ground is good for
+#
+# Was it worth the trouble, over a few last bits? Suppose that somebody, to save memory, keeps the V rows of one head in
+# bfloat16, and forgets to say so. Half the bits of each number are gone, for good. That is no rounding of ours, it is a
+# bug:
+
+
+# %%
+class Forgetful(KVCache):
+    def append(self, layer, k, v, count=None):
+        if layer == 3:
+            v = v.clone()
+            v[:, 1] = v[:, 1].bfloat16().float()  # 16 bits of 32 stay
+        super().append(layer, k, v, count)
+
+
+def forget(prompt, seed, n=64):
+    seed_everything(seed)
+    trace = Trace(("k", "v", "logits"))
+    cache = Forgetful.for_model(model)
+    return generate(prompt, n, cache=cache, trace=trace), trace
+
+
+planted = []
+with use_ops("fixed"):
+    for i, (_, full) in enumerate(fixed):
+        planted.append((forget(prompts[i].text, 1000 + i), full))
+count_tokens(planted)
+count_rows(planted)
+
+# %% [markdown]
+# The test that everybody writes passes it, all fifty prompts. Bytes do not only say that something is wrong. They point:
+# no K row differs, and of the V rows just one in eight, which is one head of one layer. On stock operations those rows
+# would have stood among all the others that differ anyway, and no one would have seen them. On ground that moves, a
+# crack means nothing.
+#
 # ## The slots, byte for byte
 #
-# Here is the proof in a form a person can check. Path A prefills "Yesterday I" and decodes one word with a cache; path
-# B reads all three words from scratch. Below: the K row of "I", slot 1, in the last layer. Choose any line and compare
-# it with your eyes.
+# Here is the proof in a form a person can check. One path prefills "Yesterday I" and decodes one word with a cache; the
+# other reads all three words from scratch. Then the K row of "I", slot 1, in the last layer, from both. Choose any line
+# and compare it with your eyes.
 
 
 # %%
 @torch.no_grad()
-def path_a():
+def out_of_the_cache(ids, prefill=2):
     cache = KVCache.for_model(model)
-    ids = tokenizer.encode("Yesterday I")
-    logits = model(
-        torch.tensor([ids]), cache, last_only=True
-    )  # prefill: slots 0 and 1
-    ids.append(int(logits[0].argmax()))
-    model(torch.tensor([ids[-1:]]), cache)  # decode: slot 2
-    return ids, cache
+    model(torch.tensor([ids[:prefill]]), cache)  # slots 0 and 1
+    for token in ids[prefill:]:
+        model(torch.tensor([[token]]), cache)  # decode: one slot more
+    layers = [cache.read(layer) for layer in range(4)]  # K, V of each
+    k = torch.stack([k[0] for k, _ in layers])  # (L, H_kv, S, d_h)
+    return k.numpy(), torch.stack([v[0] for _, v in layers]).numpy()
 
 
 @torch.no_grad()
-def path_b(ids):
+def read_again(ids):
     trace = Trace(("k", "v"))
-    model(torch.tensor([ids]), trace=trace)  # three words, no cache
+    model(torch.tensor([ids]), trace=trace)  # all words, no cache
     return trace.slots()
 
 
-ids, cache = path_a()
-k_full, v_full = path_b(ids)
-layers = [cache.read(layer) for layer in range(4)]  # (K, V) of each
-k_cached = np.stack([k[0].numpy() for k, _ in layers])  # (L, H_kv, S, d_h)
-v_cached = np.stack([v[0].numpy() for _, v in layers])
-
-print(tokenizer.decode(ids))
-for name, rows in (("cached", k_cached), ("recomputed", k_full)):
+ids = tokenizer.encode("Yesterday I worked")
+k_cached, v_cached = out_of_the_cache(ids)
+k_again, v_again = read_again(ids)
+for name, rows in (("cached", k_cached), ("read again", k_again)):
     w_hex = bits.hex_words(rows[3, 0, 1])
+    print(f"{name}:")
     for i in range(0, 32, 8):
-        print(f"{name if i == 0 else '':<12}{' '.join(w_hex[i : i + 8])}")
+        print(*w_hex[i : i + 8])
 
 # %%
 axes = ("layer", "head", "slot", "dim")
-print(bits.report(k_cached, k_full, ("cached K", "recomputed K"), axes))
-print(bits.report(v_cached, v_full, ("cached V", "recomputed V"), axes))
+print(bits.report(k_cached, k_again, ("cached K", "the other"), axes))
+print(bits.report(v_cached, v_again, ("cached V", "the other"), axes))
 
 # %% [markdown]
 # Every layer, every head, all three slots. What the model knows about "Yesterday" does not depend on what came after.
+#
+# ### See for yourself
+#
+# And here are all the rows of these three words, K and V, on both kinds of operations. Begin with stock operations and
+# three words, then let the other run read one word more, and watch "Yesterday". When you have seen enough, fix the
+# order.
+
+# %% tags=["remove-input", "nbval-ignore-output"]
+from IPython.display import HTML
+
+
+def runs(operations, lengths, slots=3):
+    with use_ops(operations):
+        found = [out_of_the_cache(sentence[:slots])]
+        found += [read_again(sentence[:n]) for n in lengths]
+    return [np.stack(run)[:, :, :, :slots] for run in found]
+
+
+lengths = range(3, 9)
+both = {name: runs(name, lengths) for name in ("stock", "fixed")}
+data = {
+    name: " ".join("".join(bits.hex_words(run)) for run in found)
+    for name, found in both.items()
+}
+
+
+def differing_rows(operations, i):
+    cached, *others = both[operations]
+    # K and V, layers and heads together: a number for each slot
+    return rows_that_differ(cached, others[i]).sum(axis=(0, 1, 2))
+
+
+lines = "".join(
+    f"<tr><td>{n}</td>"
+    + "".join(f"<td>{count}</td>" for count in differing_rows("stock", i))
+    + f"<td>{differing_rows('fixed', i).sum()}</td></tr>"
+    for i, n in enumerate(lengths)
+)
+spoken = [tokenizer.decode([i]) for i in sentence]
+HTML(
+    f'<div class="slots" data-sentence="{" ".join(spoken)}" '
+    f'data-again="{" ".join(map(str, lengths))}" '
+    f'data-shape="{" ".join(map(str, both["fixed"][0].shape))}" '
+    f'data-stock="{data["stock"]}" data-fixed="{data["fixed"]}">'
+    "<table><tr><th>words read again</th>"
+    + "".join(f"<th>{word}</th>" for word in spoken[:3])
+    + f"<th>all, fixed order</th></tr>{lines}</table></div>"
+)
+
+# %% [markdown]
+# (On the book's page you can choose the row. In a notebook, or where scripts are off, this is a table: of the 16 rows
+# of each word, K and V in all layers and heads, how many differ from those in the cache on stock operations; and, last,
+# of all 48 on fixed-order ones.)
+#
+# <link rel="stylesheet" href="../_static/slots.css"><script defer src="../_static/slots.js"></script>
 #
 # ### What does it cost?
 #
@@ -414,9 +512,8 @@ results = sorted(Path("../benchmarks/results").glob("generate-*.json"))
 for file in results:
     result = json.loads(file.read_text(encoding="utf-8"))
     torch_version = result["versions"]["torch"].split("+")[0]
-    print(
-        f"{result['device']['cpu']}, torch {torch_version}, {result['date']}"
-    )
+    print(f"{result['device']['cpu']}, torch {torch_version}", end=", ")
+    print(result["date"])
     print("tokens per second, one thread")
     for row in result["rows"]:
         settings = row["settings"]
@@ -431,14 +528,15 @@ if not results:
 # %% [markdown]
 # With a cache, the fixed order is the faster one on both processors: it makes many small calls, and ours are cheap to
 # call. Without a cache the calls are large, and a library that may choose its order by shape can win there: hardly on
-# the first machine, clearly on the second. The floor is still far below: reading the weights once takes about a
-# twentieth of a decode step on the first machine, and most of the rest is Python between the kernels. On a GPU the same
-# question is harder, and later chapters ask it.
+# the first machine, clearly on the second. What a cache itself saves, and what it costs, is [the next
+# chapter](05_what_a_cache_buys.py). On a GPU the price of a fixed order is a harder question, and [The matmul and the
+# batch](07_matmul_and_the_batch.py) asks it.
 #
 # ## Try it
 #
-# **1.** In `say_cached`, what would happen if attention read the cache *and then* the new rows once more beside it? How
-# many rows would the query of step `t` see, and would the tokens tell you?
+# **1.** In the model, the new rows go into the cache, and then attention reads the cache. What would happen if it read
+# the cache *and then* the new rows once more beside it? How many rows would the query of step `t` see, and would the
+# tokens tell you?
 #
 # :::{dropdown} Answer
 # `t + 2`: it would see itself twice, with double weight in the softmax. The tokens may well stay the same for many
@@ -463,11 +561,60 @@ if not results:
 # where it was tried. The loop holds because there is nothing to pick.
 # :::
 #
+# **4.** Is it the *sentence* that has to have four words, or the *call* that has to have four rows? Let the model read
+# the one word "Yesterday", in a batch of `B` copies, on stock operations. From which `B` on does its row move where you
+# are?
+#
+# :::{dropdown} Answer
+# ```python
+# @torch.no_grad()
+# def in_company(B, n=1):  # B times the first n words
+#     trace = Trace(("k",))
+#     model(torch.tensor([sentence[:n]] * B), trace=trace)
+#     return trace.get(trace.calls[-1], 3, "k", row=0)[0, 0]
+#
+# with use_ops("stock"):
+#     for B in range(1, 9):
+#         print(B, bits.equal(in_company(B), in_company(1)))
+# ```
+# On the machine that built this page, from four on; and with three words each, from two on. The product is handed
+# `B` × `T` rows, and does not ask whose they are. So a row moves with the company of other people's sentences as well,
+# and no cache has to be near. [The matmul and the batch](07_matmul_and_the_batch.py) takes it up there.
+# :::
+#
+# ### Three questions
+#
+# **Two caches have said the same words for every prompt that anybody tried. Which of these do you know: their rows are
+# equal; their rows are close; neither?**
+#
+# :::{dropdown} Answer
+# Neither. The forgetful cache above said the same words too. A word is what is left of a row of numbers when nearly all
+# of it has been thrown away, and it is thrown away by design: the likeliest word stays the likeliest under small
+# changes, and under some that are not small.
+# :::
+#
+# **On the machine that built this page, a sentence of up to three words leaves the row of "Yesterday" alone, on stock
+# operations too. May one rely on that, if one's prompts are short?**
+#
+# :::{dropdown} Answer
+# No. It is an observation, of one library in one version on one processor with one thread, and nobody promised it. And
+# it is rows that count, not words: four short prompts in one batch are four rows.
+# :::
+#
+# **On that machine, with stock operations and three words, the two runs have equal K and V rows in layer 0 and different
+# ones in every later layer, for "worked". How can layer 0 be spared?**
+#
+# :::{dropdown} Answer
+# K and V of layer 0 are made from the word's own numbers by a norm and a product, before anything was added up over the
+# slots. There the library treated one row and three rows alike. Then came the first attention, where the two shapes
+# parted, and each later layer starts from what it left behind. `first_divergence` said so: layer 0, attention.
+# :::
+#
 # ## What this proves, and what it does not
 #
 # It proves that, with the order of every sum fixed, decoding with this cache *is* recomputing without it: for these
 # fifty prompts, every word of K, V and logits was the same. It shows that on stock operations the same claim is false,
-# although the tokens say otherwise.
+# although the tokens say otherwise; and that a test on tokens lets a bug pass that a test on bytes points to.
 #
 # It does not prove that the model is right: both paths could be wrong together. It says nothing about bfloat16 or a
 # GPU, which were not tried here. And fifty prompts are a test; the argument is in the order, which you can read.
@@ -477,3 +624,6 @@ if not results:
 # ```bash
 # python -m checker labs/02
 # ```
+#
+# **What comes next.** The cache is allowed. Is it worth it? [What a cache buys](05_what_a_cache_buys.py) counts the
+# work that it saves and the memory that it takes.
