@@ -93,8 +93,8 @@ for BLOCK in (1, 2, 4, 8, 16, 32, 64):
 # %% [markdown]
 # These are the eight numbers of chapter 1, whose exact sum is 1000. You need not understand the kernel yet. Look at the
 # answers: one function, one list of numbers, and nothing changes but `BLOCK`, how many are read at a time. Nobody races
-# with anybody here; the kernel runs once. And yet there are four answers up to a block of 8, and a single one from 8
-# on, although a block of 64 has 56 places with no number for them.
+# with anybody here; the kernel runs once. And yet there are four answers up to a block of 8. From there on to 64 there is
+# only one, although a block of 64 has 56 places and no number for them.
 #
 # At the end of this chapter each line of that kernel will have a reason, and so will each of the answers.
 #
@@ -158,8 +158,8 @@ print("not in their turn:", int((tickets != in_turn).sum()), "of 1000")
 
 # %% [markdown]
 # If you read this on the page, or run it on a CPU, the tickets are in order, and **that means nothing**. The interpreter
-# is a plain loop: it runs program 0 to its end, then program 1, and so on. It cannot show you a race. On a GPU the same
-# cell shows another picture, and the next time perhaps a third.
+# is a plain loop: it runs program 0 to its end, then program 1, and so on. It cannot show you a race. On the GPU on
+# which we tried it, hardly one of the thousand came in its turn, and the next time they came in another order again.
 #
 # So here is the first rule. A program may count on nothing that another one does: not on its being done, and not on its
 # being still to come. What a kernel computes has to be right, and has to be *the same*, for every order of its programs.
@@ -539,7 +539,7 @@ print("generate:     Yesterday I", tokenizer.decode(expected))
 #
 # ## In which order does `tl.sum` add?
 #
-# Triton's documentation does not say, and we cannot look inside. But a sum can be made to tell. Take two **giants**, 2⁶⁰
+# Its documentation does not say, and we cannot look inside. But a sum can be made to tell. Take two **giants**, 2⁶⁰
 # and −2⁶⁰, and a crowd of ones. A one that is added to a giant, or to a sum that has a giant in it, is gone: absorbed, as
 # we called it in chapter 1. When the two giants meet, they cancel. The ones that are added after that survive:
 #
@@ -635,8 +635,10 @@ figures.sum_trees({"BLOCK = 16": sixteen}, title="tl.sum of sixteen")
 
 # %% [markdown]
 # Place 0 meets place 8 first, place 1 meets 9. When there are only eight numbers, places 8 to 15 hold zeros, the neutral
-# element; adding them moves no bit; and what remains is the tree of 8. That is a lucky property of this tree, and one
-# that good kernels are built upon: the block may be longer than the row.
+# element; adding them moves no bit; and what remains is the tree of 8. That is a property of *this* tree, and nothing to
+# rely on. On the GPU on which we tried it, the eight numbers had one answer in blocks of 8 to 128, and others in longer
+# ones: there a thread gets several neighbours, and adds these first. A block may be longer than the row, then, but the
+# same row must always have the same block.
 #
 # ### Written down
 #
@@ -694,15 +696,26 @@ for word, launches in answers.items():
     print(word, "from", "; ".join(launches))
 
 # %% [markdown]
-# One kernel, one block, the same 4096 numbers, six launches. The interpreter has no warps, and one answer. A GPU has
-# more than one. It gave you each time exactly what you asked for; you had not asked for an order.
+# One kernel, one block, the same 4096 numbers, six launches. The interpreter has no warps, and one answer. On a GPU there
+# are several. Each is what was asked for; nobody had asked for an order.
 #
 # ## One order, whatever the number of rows
 #
-# So a sum in Triton has an order, and it follows from four things: the block, the loop, the launch options, and where
-# the row lies. All four are in your hands. What matters for a model is that none of them looks at the *other rows*.
-#
-# Here is a temptation. Sums of the rows of a matrix, a program for each part of a row; each part gives a number, and
+# So a sum in Triton has an order, and it follows from four things: the block, the loop, the launch options, and what the
+# compiler knows of the address. All four are in your hands. What matters for a model is that none of them looks at the
+# *other rows*. The last is dealt with before the launch: one layout, and one kind of address, for all. (The third row of
+# five floats, cut out of a matrix, begins at byte 40, which is no multiple of 16.)
+
+
+# %%
+def aligned(x):
+    """x, contiguous, from an address that is a multiple of 16."""
+    x = x.contiguous()
+    return x if x.data_ptr() % 16 == 0 else x.clone()
+
+
+# %% [markdown]
+# Now for a temptation. Sums of the rows of a matrix, a program for each part of a row; each part gives a number, and
 # the numbers of a row are a row again, added up in the same way:
 
 
@@ -719,6 +732,7 @@ def sum_parts(x, out, N, BLOCK: tl.constexpr):
 
 def sum_rows(x, BLOCK):
     """x (R, N) -> (R,), in parts of BLOCK."""
+    x = aligned(x)
     while x.shape[1] > 1:
         R, N = x.shape
         parts = triton.cdiv(N, BLOCK)
@@ -734,7 +748,7 @@ def sum_rows(x, BLOCK):
 # number of rows decide? Or the length of the row?
 
 
-# %%
+# %% tags=["nbval-ignore-output"]
 def by_rows(x):
     return sum_rows(x, BLOCK=16 if len(x) <= 2 else 128)
 
@@ -770,7 +784,7 @@ print("block by the length of a row:", count_changes(by_length, rows))
 #
 # `by_length` cannot, and one need not run it to know. Read it as you read `fixed_sum` in chapter 1: `R` is the number of
 # programs along one axis, and appears nowhere else. What program `(row, part)` reads, and in which order it adds, follows
-# from `N`. There is the answer to the question at the top: *between* programs there is no order, so nothing may depend on
+# from `N` alone. There is the answer to the question at the top: *between* programs there is no order, so nothing may depend on
 # it; *inside* a program there is one, and it is yours to choose. This is **batch invariance by construction**: in most
 # kernels of this course one program has one row, and the block follows from the row's length alone.
 #
@@ -940,8 +954,7 @@ print("right to six digits:", bool(worst < 1e-6))
 #    `tl.div_rn` and `tl.sqrt_rn` are rounded to nearest, as IEEE-754 asks. And `a * b + c` may be fused there into one
 #    operation with one rounding; `enable_fp_fusion=False` forbids it. The interpreter does not care for either, and so
 #    will not remind you.
-# 3. **A launcher** that owes the kernel what the pointers do not say: it brings the rows to one layout, and takes the
-#    block from the row's length.
+# 3. **A launcher** that knows what it owes: it brings the rows to one layout, and takes the block from the row's length.
 
 
 # %%
@@ -960,7 +973,7 @@ def norm_kernel(x, weight, y, D, eps, BLOCK: tl.constexpr):
 
 def norm(x, weight, eps=1e-5):
     """x (R, D) float32, weight (D,) -> (R, D)."""
-    x = x.contiguous()
+    x, weight = aligned(x), aligned(weight)
     R, D = x.shape
     y = torch.empty_like(x)
     BLOCK = triton.next_power_of_2(D)
@@ -1004,8 +1017,8 @@ for D in (1, 5, 96, 128, 1000, 2049):
 #
 # ### Is it the same?
 #
-# That is the other question, and it is asked in bytes. In every company, a row of NaN among it, and with rows that lie in
-# memory in another way:
+# That is the other question, and it is asked in bytes. In every company, a row of NaN among it; and with rows that lie in
+# memory in another way, column by column, or from an address on that is no multiple of 16:
 
 # %%
 for D in (1, 5, 96, 128, 1000):
@@ -1013,8 +1026,12 @@ for D in (1, 5, 96, 128, 1000):
     changes = count_changes(lambda x, w=weight: norm(x, w), numbers(6, D))
     x = numbers(6, D)
     by_columns = x.T.contiguous().T  # the same numbers, other strides
-    same = bits.equal(norm(by_columns, weight), norm(x, weight))
-    print(f"D = {D:4}: {changes}; other strides, same bytes: {same}")
+    further_on = x.new_empty(6 * D + 1)[1:].view(6, D).copy_(x)
+    same = [
+        bits.equal(norm(z, weight), norm(x, weight))
+        for z in (by_columns, further_on)
+    ]
+    print(f"D = {D:4}: {changes}; lying otherwise, equal: {same}")
 
 # %% [markdown]
 # The course's library has an `rms_norm` in Triton as well, for three dtypes and rows of any length, with several short
@@ -1036,7 +1053,8 @@ for D in (5, 128, 1000):
 # ## Try it: five puzzles
 #
 # Each has a specification and a kernel that does nothing yet. Fill in the kernel, run the cell, and `check` says how far
-# you have come. Each asks for one thing that is new. (The launchers are done; change the blocks if you like.)
+# you have come. Each asks for one thing that is new. (The launchers are done; change the blocks if you like. And in the
+# interpreter a kernel is Python: a `print(i)` in it shows what each program holds.)
 #
 # **1. Backwards.** Addresses may run the other way. Which lanes are masked, and where do they write?
 
