@@ -78,7 +78,7 @@ def cost_curves(
         axes.set_xlabel(_(x))
         axes.set_ylabel(_(y))
         low, high = axes.get_ylim()
-        axes.set_ylim(low, high * (high / low) ** 0.12)  # room for the exponents
+        axes.set_ylim(low / (high / low) ** 0.08, high * (high / low) ** 0.12)  # room for the exponents
         if len(lines) > 1:
             axes.legend(loc="upper left", fontsize=9.5)
     ranges = [min(sizes) for sizes, _costs in lines.values()] + [max(sizes) for sizes, _costs in lines.values()]
