@@ -193,7 +193,8 @@ def causal(q, k, v):
 sentence = tokenizer.encode("Yesterday I worked in the garden and now")
 logits = forward(sentence, range(8), lambda layer, q, k, v: causal(q, k, v))
 by_model = model(torch.tensor([sentence]), last_only=True)[0]
-print("our forward pass is the model's:", bits.equal(logits, by_model))
+same = bits.equal(logits, by_model)
+print(f"our forward pass is the model's: {same}")
 
 # %% [markdown]
 # ## Why a row stays as it is
@@ -307,7 +308,7 @@ def say(prompt, n, attend):
 
 said = say("Yesterday I", 64, growing())
 recomputed = generate("Yesterday I", 64, cache=False, temperature=0)
-print("the words of a run without a cache:", said == recomputed)
+print(f"the words of a run without a cache: {said == recomputed}")
 print(f"rows worked out: {65 * per_word:,}")
 print(f"rows copied:     {sum(copied):,}")
 
@@ -334,7 +335,7 @@ for T in (2, 1, 1):
     held = room[:, :cursor]  # a view: no row is copied
     in_place = held.data_ptr() == room.data_ptr()
     print(f"cursor {cursor}: held {tuple(held.shape)}, in place: {in_place}")
-print("held is what came:", bits.equal(held, k))
+print(f"held is what came: {bits.equal(held, k)}")
 
 # %% [markdown]
 # Each row is written once and never moves. The work of a step no longer depends on what came before it. Is it worth it?
@@ -376,7 +377,7 @@ row = torch.ones(H_kv, 1, d_h)
 room[:, cursor : cursor + 1] = row
 cursor += 1
 print(f"no error; the cursor is at {cursor} of {room.shape[1]}")
-print("was the row written anywhere?", bool(room.any()))
+print(f"was the row written anywhere? {bool(room.any())}")
 
 # %% [markdown]
 # It does not. The slice `4:5` of four slots is empty, a single row may be *broadcast* into it, and the word is lost
@@ -390,8 +391,8 @@ print("was the row written anywhere?", bool(room.any()))
 
 # %%
 cache = KVCache.for_model(model)
-print("shape  ", tuple(cache.data.shape))
-print("strides", cache.data.stride())
+print(f"shape   {tuple(cache.data.shape)}")
+print(f"strides {cache.data.stride()}")
 print(f"{cache.data.nbytes:,} bytes, {cache.lengths} slots held")
 
 # %% [markdown]
@@ -424,7 +425,7 @@ def cached(cache):
 
 
 assert say("Yesterday I", 64, cached(cache)) == recomputed
-print("slots held:", cache.lengths)
+print(f"slots held: {cache.lengths}")
 
 words = tokenizer.encode("Yesterday I") + recomputed[:-1]
 afresh = rows_of(words, causal)  # all 65 words in one go
@@ -449,7 +450,7 @@ for rows in (four[:, :, :1].transpose(1, 2), four[:, :, :1]):
         small.append(0, rows, rows)
     except ValueError as error:
         print(fill(str(error), 70))
-print("slots held:", small.lengths)
+print(f"slots held: {small.lengths}")
 
 # %% [markdown]
 # One line that names both sides, and then nothing has been written and no cursor has moved. A cache that raises in the
@@ -599,9 +600,9 @@ for cuts in product((False, True), repeat=7):
         logits = forward(piece, positions, cached(cache))
     contents.add(cache.data.numpy().tobytes())
     answers.add(logits.numpy().tobytes())
-print("ways to cut:                   ", 2**7)
-print("contents of the cache:         ", len(contents))
-print("logits at the end:             ", len(answers))
+print(f"ways to cut:            {2**7}")
+print(f"contents of the cache:  {len(contents)}")
+print(f"logits at the end:      {len(answers)}")
 
 # %% [markdown]
 # One. The rows do not remember in what company they came.
@@ -633,8 +634,8 @@ for b, prompt in enumerate(batch):
     answer = generate(prompt, 4, cache=alone, temperature=0)
     same_words = answer == answers[b]
     same_rows = bits.equal(alone.data[:, :, 0], cache.data[:, :, b])
-    print(f"{cache.lengths[b]:2} slots held;", end=" ")
-    print(f"as if alone: words {same_words}, rows {same_rows}")
+    as_alone = f"words {same_words}, rows {same_rows}"
+    print(f"{cache.lengths[b]:2} slots held; as if alone: {as_alone}")
 
 # %% mystnb={"image": {"alt": "Slots of a cache for three sequences: blue from slot 0 to a cursor, which stands at 5, 7 and 13 of 16; white after it."}}
 figures.slot_map(
@@ -691,8 +692,8 @@ for name, beyond in (("zeros", 0.0), ("NaN", torch.nan)):
     weights, out = mask_then_softmax(q, K[0, 0], V[0, 0], cursor)
     zero = not weights[cursor:].any()
     finite = int(out.isfinite().sum())
-    print(f"{name:5} beyond the cursor: weights all 0: {zero},", end=" ")
-    print(f"finite numbers: {finite} of {len(out)}")
+    print(f"{name} beyond the cursor:")
+    print(f"  weights all 0: {zero}, finite numbers: {finite} of {len(out)}")
 
 # %% [markdown]
 # The weights are 0 both times. But 0 times NaN is NaN, and the spoiled rows beyond the cursor have destroyed the
@@ -731,16 +732,16 @@ used = KVCache.for_model(model)
 take_in("Yesterday I worked in the garden", used)
 used.truncate(2)
 logits = take_in("walked at school", used)
-print("after truncate, as if fresh:", bits.equal(logits, expected))
+print(f"truncated, as if fresh:   {bits.equal(logits, expected)}")
 
 used.reset()
 logits = take_in("Yesterday I walked at school", used)
-print("after reset, as if fresh:   ", bits.equal(logits, expected))
+print(f"reset, as if fresh:       {bits.equal(logits, expected)}")
 
 used.data.zero_()  # all rows gone, and the cursor where it was
 logits = take_in("Yesterday I walked at school", used)
-print("after zeros only, as if fresh:", bits.equal(logits, expected))
-print("slots held then:", used.lengths)
+print(f"only zeroed, as if fresh: {bits.equal(logits, expected)}")
+print(f"slots held then: {used.lengths}")
 
 # %% [markdown]
 # The third is the mistake: it wiped the rows and kept the cursor, and the new sentence came after five rows of zeros,
@@ -781,8 +782,8 @@ print("               token       text        it  H_kv = H")
 for name, (n_layers, n_q, n_kv, size, longest) in shapes.items():
     token = n_layers * 2 * n_kv * size * 2  # bytes
     text = token * longest / 2**30
-    print(f"{name:12}{token / 1024:8,.0f}{longest:11,}", end="")
-    print(f"{text:10,.2f}{text * n_q / n_kv:10,.2f}")
+    line = f"{name:12}{token / 1024:8,.0f}{longest:11,}"
+    print(f"{line}{text:10,.2f}{text * n_q / n_kv:10,.2f}")
 
 # %% [markdown]
 # Not bytes, but hundreds of kilobytes for a single token, and gigabytes for a single text: beside the weights, and once
@@ -804,15 +805,13 @@ lengths = [len(tokenizer.encode(prompt)) + 63 for prompt in prompts]
 # (63: the last of the 64 words is said and not read)
 held = sum(lengths)
 room = len(lengths) * 512
-print(f"contiguous: {room - held:6,} of {room:,} slots unused", end=" ")
-print(f"({(room - held) / room:.0%})")
+print("                        slots  unused      pages")
+print(f"contiguous        {room:11,}{(room - held) / room:8.0%}")
 for page in (128, 32, 16, 4):
     pages = sum(-(-n // page) for n in lengths)  # rounded up
     slots = pages * page
-    print(
-        f"pages of {page:3}: {slots - held:4,} of {slots:,} unused", end=" "
-    )
-    print(f"({(slots - held) / slots:.0%}), {pages:,} pages to keep track of")
+    unused = (slots - held) / slots
+    print(f"pages of {page:3} slots{slots:11,}{unused:8.0%}{pages:11,}")
 
 # %% [markdown]
 # With caches cut to the largest size that may be needed, 86 per cent of the memory is paid for and empty. (When the
