@@ -41,7 +41,7 @@ class Statement(Model):
 
 class Artifact(Model):
     path: str = Field(pattern=r"^\w[\w.-]*(/\w[\w.-]*)*$")
-    kind: Literal["python", "json", "npz", "markdown"]
+    kind: Literal["python", "json", "npz", "markdown", "png"]
     max_bytes: int = Field(gt=0)
     min_words: int = Field(default=0, ge=0)
     statements: list[Statement] = []
