@@ -56,7 +56,9 @@ import sys, nbformat, nbclient
 for path in sys.argv[1:]:
     print("running", path)
     notebook = nbformat.read(path, as_version=4)
-    nbclient.NotebookClient(notebook, record_timing=False, resources={"metadata": {"path": "book"}}).execute()
+    nbclient.NotebookClient(
+        notebook, record_timing=False, coalesce_streams=True, resources={"metadata": {"path": "book"}}
+    ).execute()
     nbformat.write(notebook, path)
 endef
 export RUN_NOTEBOOKS
@@ -66,7 +68,7 @@ export RUN_NOTEBOOKS
 book: $(READY) ## the book, into _build/html; a warning is an error
 	@rm -rf _build/html _build/.doctrees
 	@mkdir -p _build
-	@find src constraints.txt -type f ! -path '*/__pycache__/*' | LC_ALL=C sort | xargs cksum > _build/code.new
+	@find src benchmarks/results constraints.txt -type f ! -path '*/__pycache__/*' | LC_ALL=C sort | xargs cksum > _build/code.new
 	@cmp -s _build/code.new _build/code || rm -rf _build/.jupyter_cache
 	@mv _build/code.new _build/code
 	$(BIN)/jupyter-book build . -W -n --keep-going
