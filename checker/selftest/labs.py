@@ -52,6 +52,13 @@ def _checked(lab_id: str, make: Make, bench: Bench, tier: Tier) -> Report:
         return check(load_lab(LABS / lab_id), place, [], Options(hidden_seed=HIDDEN_SEED, tier=tier))
 
 
+def _starter_03(place: Path, bench: Bench) -> None:
+    for file in (LABS / "03/starter").glob("*.py"):
+        shutil.copy(file, place)
+    for script in ("measure.py", "analyse.py"):
+        _python([script], place)
+
+
 def _starter_05(place: Path, bench: Bench) -> None:
     for file in (LABS / "05/starter").glob("*.py"):
         shutil.copy(file, place)
@@ -72,9 +79,18 @@ NOTHING, ALL = "not passed, 0 points, nobody accused", "passed, 100 points"
 
 FACTS = (
     Fact("hints-02", "the hints of lab 02", "none is empty, none is there twice", partial(hints, "02")),
+    Fact("hints-03", "the hints of lab 03", "none is empty, none is there twice", partial(hints, "03")),
     Fact("hints-05", "the hints of lab 05", "none is empty, none is there twice", partial(hints, "05")),
     Fact("starter-02", "the starter of lab 02, run as it is", NOTHING, partial(earns_nothing, "02", starter)),
+    Fact("starter-03", "the starter of lab 03, run as it is", NOTHING, partial(earns_nothing, "03", _starter_03)),
     Fact("starter-05", "the starter of lab 05, run as it is", NOTHING, partial(earns_nothing, "05", _starter_05)),
+    Fact(
+        "solution-03",
+        "the solution of lab 03",
+        ALL,
+        partial(passes, "03", partial(_solution, "03")),
+        slow=True,
+    ),
     Fact(
         "solution-05",
         "the solution of lab 05; that of lab 02 is the control `reference`",
