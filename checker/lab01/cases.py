@@ -137,7 +137,7 @@ def lab_cases() -> list[dict]:
         Script("d0", "D", 40, 2, 2, 2, 4, 3, pages=4).feed(5, [5, 2]).look().feed(1).feed(2).look(),
         Script("d1", "D", 41, 1, 2, 1, 2, 3, pages=4).do("fill", value="nan").feed(6, [6, 1]).look()
         .do("release", sequence=0).look().feed(5, [0, 5]).look(),
-        Script("d2", "D", 42, 2, 2, 1, 2, 3, pages=4).feed(4, [4, 3]).look().append(0, 2, [1, 2])
+        Script("d2", "D", 42, 2, 2, 1, 2, 3, pages=5).feed(4, [4, 3]).look().append(0, 2, [1, 2])
         .do("pages", unchanged=True).look().do("release", sequence=1).feed(3, [3, 0]).look(),
         Script("d3", "D", 43, 1, 3, 1, 3, 2, "float16", pages=5).feed(4, [4, 1, 3]).reset().look().feed(5, [2, 5, 0])
         .look(),
@@ -237,20 +237,22 @@ def _paged(rng: random.Random, name: str, i: int) -> Script:
     lengths = [rng.randint(0, 7) for _ in range(batch)]
     lengths[rng.randrange(batch)] = 2 * size + 1
     needed = [-(-n // size) for n in lengths]
-    script = Script(name, "D", rng.randrange(2**31), layers, batch, kv_heads, size, head_dim, dtype, sum(needed))
+    pages = sum(needed) + 1
+    script = Script(name, "D", rng.randrange(2**31), layers, batch, kv_heads, size, head_dim, dtype, pages)
     script.do("fill", value="nan")
-    for start in range(0, max(lengths), 3):  # in pieces, until every page is held
+    for start in range(0, max(lengths), 3):  # in pieces, until one page is free
         script.feed(3, [min(max(n - start, 0), 3) for n in lengths])
     script.look()
-    # One row more than the last pages hold, for the last sequence; the first one's would fit.
-    over = needed[-1] * size - lengths[-1] + 1
-    script.append(0, over, [0] * (batch - 1) + [over]).do("pages", unchanged=True).look()
+    # The first and the last sequence each need a page more. Either could have it, both cannot.
+    more = [needed[b] * size - lengths[b] + 1 if b in (0, batch - 1) else 0 for b in range(batch)]
+    script.append(0, max(more), more).do("pages", unchanged=True).look()
     gone = max(range(batch), key=lambda b: needed[b])
     script.do("release", sequence=gone).look()
     other = (gone + 1) % batch
-    spare = needed[gone] * size + needed[other] * size - lengths[other]  # what now fits into `other`
+    spare = (needed[gone] + needed[other] + 1) * size - lengths[other]  # what now fits into `other`
     script.feed(spare, [spare if b == other else 0 for b in range(batch)]).look()
-    return script.reset().look().feed(size + 1, [size + 1 if b == 0 else 1 for b in range(batch)]).look()
+    whole = pages * size  # and now the last sequence takes all there is
+    return script.reset().look().feed(whole, [0] * (batch - 1) + [whole]).look()
 
 
 # ---- generations --------------------------------------------------------------------------------------------------
