@@ -93,16 +93,16 @@ print(f"without a cache  {without.flops / slow / 1e9:4.1f} G")
 print(f"with a cache     {cached.flops / fast / 1e9:4.1f} G")
 
 # %% [markdown]
-# On the machine that built this page the cache makes it nowhere near a hundred times faster. The same processor, with the
-# same weights, does the hundredth part that is left at a small fraction of the speed at which it did the whole.
+# On the machine that built this page the cache makes it nowhere near a hundred times faster. The same processor, with
+# the same weights, does the hundredth part that is left at a small fraction of the speed at which it did the whole.
 #
-# Most of what was saved has gone somewhere. This chapter is about where. We shall count, then time, then count something
-# else; and in the end we shall know what a cache buys, what it does not, and when it is a bad bargain.
+# Most of what was saved has gone somewhere. This chapter is about where. We shall count, then time, then count
+# something else; and in the end we shall know what a cache buys, what it does not, and when it is a bad bargain.
 #
 # ## Numbers that count
 #
-# How does one count operations? Not with a formula that one hopes is right. Here is a number that knows nothing but what
-# is done to it:
+# How does one count operations? Not with a formula that one hopes is right. Here is a number that knows nothing but
+# what is done to it:
 
 
 # %%
@@ -175,8 +175,8 @@ for S in (1, 10, 100):
 # %% [markdown]
 # Each slot costs `2 d_h` FLOPs when it is compared and `2 d_h` when its value is added in. The softmax needs about six
 # operations a slot beside those 128, whatever `d_h` is. It is the custom to leave it out, together with norms and
-# activations, and we keep to it: **a bill of FLOPs counts the products**. What the custom leaves out is small. It is not
-# nothing, and we shall meet it again.
+# activations, and we keep to it: **a bill of FLOPs counts the products**. What the custom leaves out is small. It is
+# not nothing, and we shall meet it again.
 #
 # `counting`, which we used above, does this for whole passes. It stands in for the model's operations, hands each call
 # on to the real ones, and writes down its shapes.
@@ -258,8 +258,8 @@ for name, bill in steps.items():
 
 # %% [markdown]
 # The four numbers are exact: at just these lengths the two sides are equal. And MiniGPT has room for **512** slots. It
-# never gets there. At all the lengths that it can reach the products weigh more, and the textbook's powers are hardly to
-# be seen:
+# never gets there. At all the lengths that it can reach the products weigh more, and the textbook's powers are hardly
+# to be seen:
 
 
 # %% mystnb={"image": {"alt": "Operations of one layer for n words, against n from 1 to 16,384, both on logarithmic scales. Without a cache the line rises with exponent 1.97 between 8 and 64 words, 2.13 between 128 and 512, and 2.82 at the far end; with a cache with 1.02, 1.19 and 1.87. A dotted upright line marks MiniGPT's 512 slots."}}
@@ -349,17 +349,17 @@ passes = {
 # %% tags=["nbval-ignore-output"]
 times = {how: seconds(line) for how, line in passes.items()}
 fits = {}
-print("exponent of n         8 to 64          128 to 512")
-print("                   FLOPs    time      FLOPs    time")
+print("exponent of n       8 to 64   128 to 512")
+print("                FLOPs  time   FLOPs  time")
 for how, line in passes.items():
     flops = [count_pass(one).flops for one in line]
     ms, fits[how] = [1e3 * t for t in times[how]], []
-    print(f"{how:17}", end="")
+    print(f"{how:15}", end="")
     for low, high in [(8, 64), (128, 512)]:
         counted = power_law(lengths, flops, low, high)
         timed = power_law(lengths, ms, low, high)
         fits[how].append(timed)
-        print(f"{counted.exponent:7.2f}{timed.exponent:8.2f}", end="    ")
+        print(f"{counted.exponent:6.2f}{timed.exponent:6.2f}", end="  ")
     print()
 
 # %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "Milliseconds for one more word against the length, 1 to 512, both on logarithmic scales. With a cache the line is nearly flat, at about half a millisecond. Without a cache it starts at the same height, stays flat up to some eight words, and rises to above twenty milliseconds, with a small exponent between 8 and 64 and one above 1 between 128 and 512."}}
@@ -372,17 +372,17 @@ figures.cost_curves(
 )
 
 # %% [markdown]
-# Look at the left end. With one word to read there is nothing to save, and both take about the same time. With eight words the
-# full pass does eight times the work of a decode step, and on the machine that built this page it took hardly longer.
-# Between 8 and 64 its FLOPs grow with an exponent of 1, and its time with about half of that. Only on the right does the
-# time follow the FLOPs. (Even a little more than that: not all FLOPs are alike, and attention's, in short products, are
-# slower here than a matrix's.)
+# Look at the left end. With one word to read there is nothing to save, and both take about the same time. With eight
+# words the full pass does eight times the work of a decode step, and on the machine that built this page it took hardly
+# longer. Between 8 and 64 its FLOPs grow with an exponent of 1, and its time there with about half of that. Only on the
+# right does the time follow the FLOPs. (Even a little more than that: not all FLOPs are alike, and attention's, in
+# short products, are slower here than a matrix's.)
 #
 # The cached line is flat. Its FLOPs grow on the right; the time hardly cares.
 #
-# There is a floor under both lines, of about half a millisecond, and it is not made of FLOPs. Had we fitted one straight
-# line to all ten points and written its slope into a report, we should have described the floor on the left, the FLOPs on
-# the right, and nothing at all in between.
+# There is a floor under both lines, of about half a millisecond, and it is not made of FLOPs. Had we fitted one
+# straight line to all ten points and written its slope into a report, we should have described the floor on the left,
+# the FLOPs on the right, and nothing at all in between.
 #
 # ## What the cache does not save
 #
@@ -404,7 +404,7 @@ compare("  other rows", without.activation_bytes, cached.activation_bytes)
 
 # %% [markdown]
 # **The calls are as many, the weights are read as often, and so are the rows of K and V.** Of these three the cache
-# saves nothing at all.
+# saves nothing at all. (What shrinks with the FLOPs are the other rows, the inputs and results of each call.)
 #
 # It cannot. A pass over one word needs every weight of the model once. So does a pass over 500 words: the rows share
 # what is read. The K and V rows of all earlier words are read by attention in either case; the cache spares us from
@@ -416,10 +416,10 @@ compare("  other rows", without.activation_bytes, cached.activation_bytes)
 #
 # ## A model with nothing in it
 #
-# First the calls. How long does a decode step take if there is nothing to compute? Take the same four layers and the same
-# Python, make all matrices tiny, and let attention see one slot. Beside it: the products of the real step, called one after
-# another with nothing around them; a copy of as many bytes as the step must read; and its FLOPs, at the speed of one large
-# product.
+# First the calls. How long does a decode step take if there is nothing to compute? Take the same four layers and the
+# same Python, make all matrices tiny, and let attention see one slot. Beside it: the products of the real step, called
+# one after another with nothing around them; a copy of as many bytes as the step must read; and its FLOPs, at the speed
+# of one large product.
 
 
 # %% tags=["nbval-ignore-output"]
@@ -453,7 +453,7 @@ passes = [decode_step(128), decode_step(1, model=tiny)]
 whole, hollow = seconds(passes, rounds=51)
 (products,) = in_turns([products_alone], rounds=51)
 
-print("one decode step, 128 slots                  µs")
+print("one decode step, 128 slots          µs")
 for what, took in {
     "the whole step": whole,
     "the same with nothing in it": hollow,
@@ -465,13 +465,13 @@ for what, took in {
         step.flops / rate
     ),
 }.items():
-    print(f"  {what:36}{took * 1e6:8.0f}")
+    print(f"  {what:30}{took * 1e6:6.0f}")
 
 # %% [markdown]
 # The last two lines are what the machine needs. It can do both at once, so the **floor** of a step is the larger of the
-# two. On the machine that built this page the step took nearly twenty times as long, and *a model with nothing in it took
-# most of that time*. **For MiniGPT, decoding is calling**: Python, nine small functions a layer, and the tensors handed
-# between them.
+# two. On the machine that built this page the step took nearly twenty times as long, and *a model with nothing in it
+# took most of that time*. **For MiniGPT, decoding is calling**: Python, nine small functions a layer, and the tensors
+# handed between them.
 #
 # Why could the full pass be so fast, then? Because it makes the *same* calls, with far more in each. The cache took the
 # work out of them and left the calls. That is where our hundredfold went: no pass is done before its calls are made.
@@ -489,23 +489,23 @@ for file in results:
     rows = [r for r in result["rows"] if r["name"] == "one decode step"]
     print(f"{result['device']['cpu']}, {result['date']}")
     heads = [f"B = {row['settings']['B']}" for row in rows]
-    print(f"  {'one decode step, µs':24}" + "".join(f"{h:>9}" for h in heads))
+    print(f"  {'one decode step, µs':22}" + "".join(f"{h:>7}" for h in heads))
     for part in rows[0]["values"]:
         times_of_it = [1e6 / row["values"][part]["median"] for row in rows]
-        line = "".join(f"{took:9,.0f}" for took in times_of_it)
-        print(f"  {part:24}{line}")
+        line = "".join(f"{took:7,.0f}" for took in times_of_it)
+        print(f"  {part:22}{line}")
 if not results:
     print("The measurements are in the repository: benchmarks/results.")
 
 # %% [markdown]
 # ## Bytes
 #
-# Nobody serves a model of this size. Beside the matrices of a large one the calls may vanish; or they are recorded once,
-# and played back by the GPU itself (a CUDA graph). Then it is the floor that one waits for. Which of its two sides is the
-# higher, the bytes or the FLOPs?
+# Nobody serves a model of this size. Beside the matrices of a large one the calls may vanish; or they are recorded
+# once, and played back by the GPU itself (a CUDA graph). Then it is the floor that one waits for. Which of its two
+# sides is the higher, the bytes or the FLOPs?
 #
-# Take one product again. It does 2 M N K FLOPs. It must read `x` and `w` and write the result: with four bytes a number,
-# 4 (M K + K N + M N) bytes. The quotient is its **arithmetic intensity**, in FLOPs per byte:
+# Take one product again. It does 2 M N K FLOPs. It must read `x` and `w` and write the result: with four bytes a
+# number, 4 (M K + K N + M N) bytes. The quotient is its **arithmetic intensity**, in FLOPs per byte:
 
 # %%
 from fractions import Fraction
@@ -539,8 +539,8 @@ for M in (1, 2, 8, 32, 128, 512, 4096):
 # machine's **balance**.
 #
 # Here is the roof of the machine that built this page, as just measured, and that of an H100, as kept in
-# `benchmarks/results`. (A small buffer stays in a processor's own caches, as MiniGPT's weights do; a large one comes from
-# main memory, and more slowly.)
+# `benchmarks/results`. (A small buffer stays in a processor's own caches, as MiniGPT's weights do; a large one comes
+# from main memory, and more slowly.)
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 files = sorted(Path("../benchmarks/results").glob("model-nvidia-*.json"))
@@ -601,8 +601,8 @@ else:
 figures.roofline(machines, points, title="What a machine allows")
 
 # %% [markdown]
-# The points are what was reached: above by eight layers of a Qwen3, of the shape of the 8B, in bfloat16, on PyTorch's own
-# kernels and as CUDA graphs; below by MiniGPT.
+# The points are what was reached: above by eight layers of a Qwen3, of the shape of the 8B, in bfloat16, on PyTorch's
+# own kernels and as CUDA graphs; below by MiniGPT.
 #
 # The upper roof is the one that matters to the world. On that GPU **prefill lies under the flat and decode under the
 # slope**: a prefill of 4,096 tokens waits for arithmetic, a decode step waits for memory. This holds even for 64
@@ -625,11 +625,12 @@ if gpu:
 
 # %% [markdown]
 # Compare the first two lines. The prefill does some three thousand times the FLOPs of a decode step, in about twelve
-# times the time: **a token that is read costs a small fraction of a token that is written**. It was never the FLOPs that
-# made decoding slow, and so taking FLOPs away cannot make it fast. What remains is what it costs to carry the weights.
+# times the time: **a token that is read costs a small fraction of a token that is written**. It was never the FLOPs
+# that made decoding slow, and so taking FLOPs away cannot make it fast. What remains is what it costs to carry the
+# weights.
 #
-# (And look at the last column. There Python launches the kernels one by one, as on our CPU, and even for a model of that
-# size the calls are what a decode step waits for.)
+# (And look at the last column. There Python launches the kernels one by one, as on our CPU, and even for a model of
+# that size the calls are what a decode step waits for.)
 #
 # You also see why nobody decodes without a cache, although most of what it saves goes to waste. At 4,096 slots each new
 # token would be a prefill of 4,096; and there FLOPs *are* what one waits for.
@@ -658,9 +659,9 @@ figures.cost_curves(
 
 # %% [markdown]
 # At first a second sequence costs little: the call is made anyway, and the weights are there. (In the table above, 64
-# sequences took the GPU four tenths more time than one.) Later each costs its own FLOPs; and on a machine that waits for
-# memory it costs something else. **The weights are shared. The K and V rows are not**: each sequence reads its own. For
-# MiniGPT:
+# sequences took the GPU four tenths more time than one.) Later each costs its own FLOPs; and on a machine that waits
+# for memory it costs something else. **The weights are shared. The K and V rows are not**: each sequence reads its own.
+# For MiniGPT:
 
 
 # %%
@@ -706,8 +707,8 @@ for B in (2, 3, 16, 64):
 
 # %% [markdown]
 # So the speed of a batch is to be had without a change of bytes. The order in which a row is added up does not need to
-# know how many others ride along, and [The matmul and the batch](07_matmul_and_the_batch.py) looks at what that costs on
-# a GPU.
+# know how many others ride along, and [The matmul and the batch](07_matmul_and_the_batch.py) looks at what that costs
+# on a GPU.
 #
 # ## What it takes
 #
@@ -731,12 +732,12 @@ print(f"a slot of Qwen3-8B         {large:9,}")
 print(f"  slots in 60 GB           {60 * 10**9 // large:9,}")
 
 # %% [markdown]
-# Three sequences' caches take about as much as MiniGPT. For a model of the shape of Qwen3-8B (36 layers, 8 heads of K and V of
-# size 128, two bytes a number), each word of each conversation takes 147 kB, for as long as the conversation lasts. A
-# GPU with 60 GB left over holds some 400,000 slots: a hundred conversations of 4,000 words. **Memory decides how many
-# may ride along, and that decides how much each weight that was carried is used.** It is why servers go to such lengths
-# to waste no slots. Ours does waste them: it sets 512 aside for each sequence, and a sentence of twenty words leaves 492
-# empty.
+# Three sequences' caches take about as much as MiniGPT. For a model of the shape of Qwen3-8B (36 layers, 8 heads of K
+# and V of size 128, two bytes a number), each word of each conversation takes 147 kB, for as long as the conversation
+# lasts. A GPU with 60 GB left over holds some 400,000 slots: a hundred conversations of 4,000 words. **Memory decides
+# how many may ride along, and that decides how much each weight that was carried is used.** It is why servers go to
+# such lengths to waste no slots. Ours does waste them: it sets 512 aside for each sequence, and a sentence of twenty
+# words leaves 492 empty.
 #
 # ## When it stops paying
 #
@@ -793,11 +794,12 @@ print(f"  at 800,000 GFLOP/s: {800_000 / qwen:.1f} GB/s")
 
 # %% [markdown]
 # 576 + (n + 1) / 2, exactly. From the memory next to the processor, reading always wins: look at the balances that we
-# measured, on either machine, and how far below this they are. But let the cache lie on a disk that brings 1 GB/s, before
-# a machine that does 1,000 GFLOP/s. That is a balance of 1,000 FLOPs per byte, and `level(847)` is 1,000: shorter
-# prefixes are computed sooner than they are fetched, longer ones are fetched sooner. A larger model has more work behind
-# each byte that it keeps: for the shape of Qwen3-8B the level begins above 94,000. But its machine is faster too. A GPU
-# that does 800,000 GFLOP/s computes short prefixes sooner than it fetches them, unless they come at 8.5 GB/s or more.
+# measured, on either machine, and how far below this they are. But let the cache lie on a disk that brings 1 GB/s,
+# before a machine that does 1,000 GFLOP/s. That is a balance of 1,000 FLOPs per byte, and `level(847)` is 1,000:
+# shorter prefixes are computed sooner than they are fetched, longer ones are fetched sooner. A larger model has more
+# work behind each byte that it keeps: for the shape of Qwen3-8B the level begins above 94,000. But its machine is
+# faster too. A GPU that does 800,000 GFLOP/s computes short prefixes sooner than it fetches them, unless they come at
+# 8.5 GB/s or more.
 #
 # **When someone has done it before, it pays twice.** Thousands of requests to a server begin with the same thousand
 # words of instructions. Their K and V rows do not depend on what comes after (that was the question of the last
@@ -808,7 +810,8 @@ print(f"  at 800,000 GFLOP/s: {800_000 / qwen:.1f} GB/s")
 # ## Try it
 #
 # **1.** A model like MiniGPT, but with the K and V heads of a model without grouped queries: H_kv = 4. What changes in
-# the bill of one layer, in the size of a slot, and at which S do attention's FLOPs reach the products' in a decode step?
+# the bill of one layer, in the size of a slot, and at which S do attention's FLOPs reach the products' in a decode
+# step?
 #
 # :::{dropdown} Answer
 # The first product becomes (1, 128) · (128, 384), 98,304 FLOPs, and the products together 327,680. Attention's FLOPs
@@ -840,18 +843,18 @@ print(f"  at 800,000 GFLOP/s: {800_000 / qwen:.1f} GB/s")
 # with a line.
 # :::
 #
-# **3.** The GPU above has a balance of about 265 FLOPs per byte. Is there a batch so large that its decode steps wait for
-# arithmetic, at 1,024 slots a sequence? (Per sequence a step of that model does 4.33 + 0.13 GFLOP and reads 33.6 MB of K
-# and V; the weights are 4.33 GB.)
+# **3.** The GPU above has a balance of about 265 FLOPs per byte. Is there a batch so large that its decode steps wait
+# for arithmetic, at 1,024 slots a sequence? (Per sequence a step of that model does 4.33 + 0.13 GFLOP and reads 33.6 MB
+# of K and V; the weights are 4.33 GB.)
 #
 # :::{dropdown} Answer
 # No. With B sequences the intensity is 4.46 B / (4.33 + 0.0336 B). As B grows, the weights vanish from it, and it comes
-# near 4.46 / 0.0336 = 133 FLOPs per byte, and never above. K and V rows are shared by nobody but the four query heads of
-# their group, so no batch makes up for them. At 256 slots it would: the limit is then above 500.
+# near 4.46 / 0.0336 = 133 FLOPs per byte, and never above. K and V rows are shared by nobody but the four query heads
+# of their group, so no batch makes up for them. At 256 slots it would: the limit is then above 500.
 # :::
 #
-# **4.** Without a cache, a *batch* of full passes: does it raise the intensity of MiniGPT's passes as much as it does for
-# decode steps? Use `counting` on `model(torch.ones(B, 256, dtype=torch.long), last_only=True)`.
+# **4.** Without a cache, a *batch* of full passes: does it raise the intensity of MiniGPT's passes as much as it does
+# for decode steps? Use `counting` on `model(torch.ones(B, 256, dtype=torch.long), last_only=True)`.
 #
 # :::{dropdown} Answer
 # ```python
@@ -866,18 +869,20 @@ print(f"  at 800,000 GFLOP/s: {800_000 / qwen:.1f} GB/s")
 #
 # ### Three questions
 #
-# **A colleague doubles the speed of every matrix product. How much faster does MiniGPT decode, one sequence at a time?**
+# **A colleague doubles the speed of every matrix product. How much faster does MiniGPT decode, one sequence at a
+# time?**
 #
 # :::{dropdown} Answer
-# Hardly at all. Called alone, the products are about a quarter of the step, and most of that is the calling of them. Before you make something faster, find out whether anybody waits for it.
+# Hardly at all. Called alone, the products are about a quarter of the step, and most of that is the calling of them.
+# Before you make something faster, find out whether anybody waits for it.
 # :::
 #
 # **Somebody reports: "decode time grows as n to the power 0.05". Is this wrong?**
 #
 # :::{dropdown} Answer
 # It may be exactly what was measured, and it says nothing about longer sequences. The step's cost is a constant and a
-# term in n; the constant drowned the term on that range. An exponent needs its range, and a constant beside a power is no
-# power.
+# term in n; the constant drowned the term on that range. An exponent needs its range, and a constant beside a power is
+# no power.
 # :::
 #
 # **Why does a second sequence in the batch cost a decode step so little, and a prefill so much?**
