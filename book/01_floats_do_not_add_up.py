@@ -66,15 +66,14 @@ print("from right to left:", in_turn(terms[::-1]))
 from itertools import permutations
 
 orders = np.array(list(permutations(range(8))))  # (40320, 8)
-columns = terms[orders].T  # (8, 40320): what each order adds first, second...
+columns = terms[orders].T  # (8, 40320): added first, second, ...
 totals = in_turn(columns)  # all the orders at once, each in its own turn
 values, counts = np.unique(totals, return_counts=True)
 print(f"{len(orders):,} orders, {len(values)} different answers")
 
 # %% mystnb={"image": {"alt": "A hundred thin lines between 929 and 1097, one for each answer, as high as the number of orders that give it, on a logarithmic scale. The tallest stands at 1024; the exact sum, 1000, is marked in orange, in 1,440 orders."}}
-figures.answers(
-    values.tolist(), counts.tolist(), exact=1000, title="One sum, all orders"
-)
+values, counts = values.tolist(), counts.tolist()
+figures.answers(values, counts, exact=1000, title="One sum, all orders")
 
 # %% [markdown]
 # One sum, and **a hundred answers**, from 929 to 1097. The likeliest is 1024. The true one comes out in 1,440 orders,
@@ -214,7 +213,8 @@ a, b = np.ldexp(fractions, rng.integers(-12, 12, (2, 10_000)))
 
 pairs = list(zip(a, b, strict=True))
 by_rule = [nearest(exactly(x) + exactly(y)) for x, y in pairs]
-print("the processor follows the rule:", bits.equal(np.array(by_rule), a + b))
+by_rule = np.array(by_rule)
+print("the processor follows the rule:", bits.equal(by_rule, a + b))
 print("a + b is b + a:                ", bits.equal(a + b, b + a))
 
 # %% [markdown]
@@ -449,7 +449,8 @@ lengths = [4**n for n in range(2, 8)]
 errors = {plan: [] for plan in plans}
 numbers = rng.random((max(lengths), 32), dtype=np.float32)
 for n in lengths:
-    exact_sums = np.array([math.fsum(row) for row in numbers[:n].T.tolist()])
+    rows = numbers[:n].T.tolist()
+    exact_sums = np.array([math.fsum(row) for row in rows])
     ulp = np.spacing(np.float32(exact_sums))
     for plan, add in plans.items():
         off = abs(np.float64(add(numbers[:n])) - exact_sums) / ulp
@@ -574,7 +575,8 @@ print("calls in which some row's bytes differ:", moved)
 from courselib.kernels.cpu import primitives
 
 by_kernel = primitives.reduce(torch.tensor(rows)[:, :, None], "sum")[:, 0]
-print("the C kernel and the loop are equal:", bits.equal(by_kernel, together))
+same = bits.equal(by_kernel, together)
+print("the C kernel and the loop are equal:", same)
 
 # %% [markdown]
 # ## Try it
@@ -586,7 +588,7 @@ print("the C kernel and the loop are equal:", bits.equal(by_kernel, together))
 # ```python
 # n = np.arange(1, 2**22 + 1, dtype=np.float32)
 # running = np.add.accumulate(np.float32(1) / n)
-# last = np.flatnonzero(np.diff(running))[-1] + 2  # the last term that counts
+# last = np.flatnonzero(np.diff(running))[-1] + 2  # the last to count
 # print(last, running[-1])
 # ```
 # At 15.403683. The last term that moves it is the 2,097,151st; the next, 1/2²¹, is exactly half a step of a number
@@ -685,7 +687,9 @@ print("the C kernel and the loop are equal:", bits.equal(by_kernel, together))
 #   promise.
 # - That PyTorch's sums depend on the shape was **seen on one machine**, on some shapes.
 #
-# **What comes next.** All of this was about one sum. In [Yesterday I worked](04_yesterday_i_worked.py) it happens to a
-# language model: with a cache and without one, the same words go through sums of different shapes. The tokens agree, and
-# the bytes do not; and we find the first sum that was added in another order, and fix it. This chapter has no lab of
-# its own: its one question comes back in all of them.
+# **What comes next.** All of this was about one sum. A language model is made of millions, so next we build one: [a
+# small model that knows its tenses](02_a_small_model.py), and after it [its memory](03_the_kv_cache.py). Keep the eight
+# numbers in mind meanwhile. In [Yesterday I worked](04_yesterday_i_worked.py) what happened to them happens to the
+# model: with a cache and without one, the same words go through sums of different shapes. The tokens agree, and the
+# bytes do not; and we find the first sum that was added in another order, and fix it. This chapter has no lab of its
+# own: its one question comes back in all of them.
