@@ -14,18 +14,20 @@
 # %% [markdown]
 # # Yesterday I worked
 #
-# A model has read two words, *Yesterday I*, and said a third: *worked*. What it knows of each word stands in its
-# [cache](03_the_kv_cache.py): in every layer and head a row of K and a row of V, computed once, when the word was read,
-# and kept.
+# A model has read two words, *Yesterday I*, and said a third: *worked*. What it knows of each word stands in its cache:
+# in every layer and head a row of K and a row of V, worked out once, when the word was read, and kept.
 #
 # Here is a question with an obvious answer. **Does what the model knows about "Yesterday" depend on how many words come
 # after it?** It cannot. Attention looks back, never forward. When "Yesterday" was read, the rest of the sentence did
 # not exist.
 #
-# Everything that a cache does rests on this: a row that could still change must not be kept. So put the cache away, and
-# let the model read the first word; then, from the start, the first two; then the first three. Each time it works out
-# the row of "Yesterday" anew. Here are the first three numbers of that row, their raw words in hex. Every line must be
-# the same line. (This takes about half an hour, and no GPU.)
+# Everything that a cache does rests on this: a row that could still change must not be kept. [The last
+# chapter](03_the_kv_cache.py) went through tens of thousands of rows, and not one of them ever changed. But all its sums
+# were taken in the course's own fixed order. What if PyTorch adds as it likes?
+#
+# Put the cache away, and let the model read the first word; then, from the start, the first two; then the first three.
+# Each time it works out the row of "Yesterday" anew. Here are the first three numbers of that row, as raw words in hex.
+# Every line must be the same line. (The chapter takes about half an hour, and no GPU.)
 
 # %% tags=["remove-cell", "nbval-ignore-output"]
 # On Colab: install the course's library, once (about a minute). Elsewhere it is there already.
@@ -138,11 +140,11 @@ print(tokenizer.decode(say("Yesterday I", 12, cache)))
 #
 # | | prefill, T = 2 | decode, T = 1 |
 # |---|---|---|
-# | tokens | (1, 2) | (1, 1) |
-# | x, (B, T, D) | (1, 2, 128) | (1, 1, 128) |
-# | q, (B, H, T, d_h) | (1, 4, 2, 32) | (1, 4, 1, 32) |
-# | new k and v, (B, H_kv, T, d_h) | (1, 2, 2, 32) | (1, 2, 1, 32) |
-# | what attention reads, (B, H_kv, S, d_h) | (1, 2, **2**, 32) | (1, 2, **3**, 32) |
+# | tokens | (1,&nbsp;2) | (1,&nbsp;1) |
+# | x, (B,&nbsp;T,&nbsp;D) | (1,&nbsp;2,&nbsp;128) | (1,&nbsp;1,&nbsp;128) |
+# | q, (B,&nbsp;H,&nbsp;T,&nbsp;d_h) | (1,&nbsp;4,&nbsp;2,&nbsp;32) | (1,&nbsp;4,&nbsp;1,&nbsp;32) |
+# | new k and v, (B,&nbsp;H_kv,&nbsp;T,&nbsp;d_h) | (1,&nbsp;2,&nbsp;2,&nbsp;32) | (1,&nbsp;2,&nbsp;1,&nbsp;32) |
+# | what attention reads, (B,&nbsp;H_kv,&nbsp;S,&nbsp;d_h) | (1,&nbsp;2,&nbsp;**2**,&nbsp;32) | (1,&nbsp;2,&nbsp;**3**,&nbsp;32) |
 #
 # The new rows go into the cache first, then attention reads all of it. The word at step `t` sees `t + 1` rows: those
 # before it and its own, each exactly once. Without a cache each column would have T = S, and every row of it would be
@@ -335,7 +337,7 @@ moved = sum(
 print("rows whose bytes depend on the batch:", moved)
 
 # %% [markdown]
-# That is a proof, and it is slow: 256 small operations for one product. `courselib` states the same order in some 300
+# That is a proof, and it is slow: 256 small operations for one product. `courselib` states the same order in some 400
 # lines of C, for matrix products, and a written order too for RMSNorm, softmax and attention, with its own exponential,
 # since the system's may differ in the last bit. The compiler may use vectors as wide as it likes, for it computes
 # *different outputs* side by side and never splits one sum; fusing a multiply with an add is forbidden. The bytes are
@@ -432,8 +434,8 @@ k_again, v_again = read_again(ids)
 for name, rows in (("cached", k_cached), ("read again", k_again)):
     w_hex = bits.hex_words(rows[3, 0, 1])
     print(f"{name}:")
-    for i in range(0, 32, 8):
-        print(*w_hex[i : i + 8])
+    for i in range(0, 32, 4):
+        print("", *w_hex[i : i + 4])
 
 # %%
 axes = ("layer", "head", "slot", "dim")
@@ -445,9 +447,9 @@ print(bits.report(v_cached, v_again, ("cached V", "the other"), axes))
 #
 # ### See for yourself
 #
-# And here are all the rows of these three words, K and V, on both kinds of operations. Begin with stock operations and
-# three words, then let the other run read one word more, and watch "Yesterday". When you have seen enough, fix the
-# order.
+# And here are all the rows of these three words, K and V, on both kinds of operations. The one that is chosen is the row
+# this chapter began with. Begin with stock operations and three words, then let the other run read one word more, and
+# watch "Yesterday". When you have seen enough, fix the order.
 
 # %% tags=["remove-input", "nbval-ignore-output"]
 from IPython.display import HTML

@@ -100,7 +100,7 @@ function start(root, number) {
   const shape = axes.split(" ").map(Number);
   const [, layers, heads, slots, dims] = shape;
   const runs = { stock: stock.split(" ").map(wordsOf), fixed: fixed.split(" ").map(wordsOf) };
-  const chosen = { operations: "stock", again: 0, pair: 0, at: [0, 0] };
+  const chosen = { operations: "stock", again: 0, pair: 0, at: [(layers - 1) * heads, 0] }; // the last layer: all came before it
 
   const make = (tag, name = "", text = "") => {
     const element = document.createElement(tag);
