@@ -157,7 +157,10 @@ class Watched:
 
     @property
     def lengths(self) -> list[int]:
-        return [int(n) for n in self.cache.lengths]
+        lengths = [int(n) for n in self.cache.lengths]
+        if lengths != self.held[0]:
+            raise ValueError(f"lengths gave {lengths}, after these appends it is {self.held[0]}")
+        return lengths
 
     @property
     def first(self) -> list[int]:

@@ -52,6 +52,12 @@ def _checked(lab_id: str, make: Make, bench: Bench, tier: Tier) -> Report:
         return check(load_lab(LABS / lab_id), place, [], Options(hidden_seed=HIDDEN_SEED, tier=tier))
 
 
+def _starter_01(place: Path, bench: Bench) -> None:
+    for file in (LABS / "01/starter").glob("*.py"):
+        shutil.copy(file, place)
+    _python(["exercise.py"], place)
+
+
 def _starter_03(place: Path, bench: Bench) -> None:
     for file in (LABS / "03/starter").glob("*.py"):
         shutil.copy(file, place)
@@ -78,12 +84,21 @@ def _python(command: list[str], folder: Path) -> None:
 NOTHING, ALL = "not passed, 0 points, nobody accused", "passed, 100 points"
 
 FACTS = (
+    Fact("hints-01", "the hints of lab 01", "none is empty, none is there twice", partial(hints, "01")),
     Fact("hints-02", "the hints of lab 02", "none is empty, none is there twice", partial(hints, "02")),
     Fact("hints-03", "the hints of lab 03", "none is empty, none is there twice", partial(hints, "03")),
     Fact("hints-05", "the hints of lab 05", "none is empty, none is there twice", partial(hints, "05")),
+    Fact("starter-01", "the starter of lab 01, run as it is", NOTHING, partial(earns_nothing, "01", _starter_01)),
     Fact("starter-02", "the starter of lab 02, run as it is", NOTHING, partial(earns_nothing, "02", starter)),
     Fact("starter-03", "the starter of lab 03, run as it is", NOTHING, partial(earns_nothing, "03", _starter_03)),
     Fact("starter-05", "the starter of lab 05, run as it is", NOTHING, partial(earns_nothing, "05", _starter_05)),
+    Fact(
+        "solution-01",
+        "the solution of lab 01",
+        ALL,
+        partial(passes, "01", partial(_solution, "01")),
+        slow=True,
+    ),
     Fact(
         "solution-03",
         "the solution of lab 03",
