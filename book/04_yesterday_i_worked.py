@@ -141,10 +141,10 @@ print(tokenizer.decode(say("Yesterday I", 12, cache)))
 # | | prefill, T = 2 | decode, T = 1 |
 # |---|---|---|
 # | tokens | (1,&nbsp;2) | (1,&nbsp;1) |
-# | x, (B,&nbsp;T,&nbsp;D) | (1,&nbsp;2,&nbsp;128) | (1,&nbsp;1,&nbsp;128) |
-# | q, (B,&nbsp;H,&nbsp;T,&nbsp;d_h) | (1,&nbsp;4,&nbsp;2,&nbsp;32) | (1,&nbsp;4,&nbsp;1,&nbsp;32) |
-# | new k and v, (B,&nbsp;H_kv,&nbsp;T,&nbsp;d_h) | (1,&nbsp;2,&nbsp;2,&nbsp;32) | (1,&nbsp;2,&nbsp;1,&nbsp;32) |
-# | what attention reads, (B,&nbsp;H_kv,&nbsp;S,&nbsp;d_h) | (1,&nbsp;2,&nbsp;**2**,&nbsp;32) | (1,&nbsp;2,&nbsp;**3**,&nbsp;32) |
+# | x, (B, T, D) | (1,&nbsp;2,&nbsp;128) | (1,&nbsp;1,&nbsp;128) |
+# | q, (B, H, T, d_h) | (1,&nbsp;4,&nbsp;2,&nbsp;32) | (1,&nbsp;4,&nbsp;1,&nbsp;32) |
+# | new k and v, (B, H_kv, T, d_h) | (1,&nbsp;2,&nbsp;2,&nbsp;32) | (1,&nbsp;2,&nbsp;1,&nbsp;32) |
+# | what attention reads, (B, H_kv, S, d_h) | (1,&nbsp;2,&nbsp;**2**,&nbsp;32) | (1,&nbsp;2,&nbsp;**3**,&nbsp;32) |
 #
 # The new rows go into the cache first, then attention reads all of it. The word at step `t` sees `t + 1` rows: those
 # before it and its own, each exactly once. Without a cache each column would have T = S, and every row of it would be
@@ -618,8 +618,8 @@ if not results:
 # fifty prompts, every word of K, V and logits was the same. It shows that on stock operations the same claim is false,
 # although the tokens say otherwise; and that a test on tokens lets a bug pass that a test on bytes points to.
 #
-# It does not prove that the model is right: both paths could be wrong together. It says nothing about bfloat16 or a
-# GPU, which were not tried here. And fifty prompts are a test; the argument is in the order, which you can read.
+# It does not prove that the model is right: both paths could be wrong together. It says nothing about a model in
+# bfloat16 or on a GPU, which were not tried here. And fifty prompts are a test; the argument is in the order, which you can read.
 #
 # **Now you.** Lab 02 asks you to build this proof yourself, and a checker replays it on prompts you have not seen:
 #

@@ -69,7 +69,7 @@ function rowAt(words, shape, place) {
   return words.slice(row * dims, (row + 1) * dims);
 }
 
-/** Where a key leads from `at`, in a grid of so many rows and columns; null if it leads nowhere. */
+/** Where a key leads from `at`, in a grid of so many rows and columns, at whose edges one stays; null for other keys. */
 function step([row, column], key, rows, columns) {
   const to = {
     ArrowUp: [row - 1, column],
@@ -79,7 +79,8 @@ function step([row, column], key, rows, columns) {
     Home: [0, 0],
     End: [rows - 1, columns - 1],
   }[key];
-  return to && to[0] >= 0 && to[0] < rows && to[1] >= 0 && to[1] < columns ? to : null;
+  const within = (at, n) => Math.min(Math.max(at, 0), n - 1);
+  return to ? [within(to[0], rows), within(to[1], columns)] : null;
 }
 
 /** A row as stripes, one a number: a CSS gradient in the two colours of the style sheet. */

@@ -81,11 +81,12 @@ def test_a_rows_place_is_numpys():
     assert found == [run[place].tolist() for place in places]
 
 
-def test_keys_move_within_the_map():
+def test_keys_move_within_the_map_and_stop_at_its_edges():
     moves = {
-        ((0, 0), "ArrowUp"): None, ((0, 0), "ArrowDown"): [1, 0], ((7, 2), "ArrowDown"): None,
-        ((3, 1), "ArrowLeft"): [3, 0], ((3, 0), "ArrowLeft"): None, ((3, 2), "ArrowRight"): None,
+        ((3, 1), "ArrowUp"): [2, 1], ((3, 1), "ArrowDown"): [4, 1], ((3, 1), "ArrowLeft"): [3, 0],
         ((3, 1), "ArrowRight"): [3, 2], ((3, 1), "Home"): [0, 0], ((3, 1), "End"): [7, 2], ((3, 1), "a"): None,
+        ((0, 0), "ArrowUp"): [0, 0], ((0, 0), "ArrowLeft"): [0, 0],
+        ((7, 2), "ArrowDown"): [7, 2], ((7, 2), "ArrowRight"): [7, 2],
     }  # fmt: skip
     assert answer(moves=list(moves))["moves"] == list(moves.values())
 
