@@ -101,8 +101,8 @@ for language in (english, spanish):
         print(f"{tense:12} {', '.join(adverbials)}")
 
 work = english.verbs[0]  # (tense, person) -> verb group
-print(work["past", "1s"], "|", work["present", "3s"], end=" | ")
-print(work["future", "3s"], "|", work["progressive", "3s"])
+for tense, person in [("past", "1s"), ("present", "3s"), ("future", "3s")]:
+    print(f"{tense:12} {work[tense, person]}")
 
 # %% [markdown]
 # A **clause** is an adverbial, a pronoun, a verb and, mostly, a complement; a sentence is one to three clauses. All of
@@ -120,8 +120,8 @@ for language in (english, spanish):
     clauses *= len(language.verbs) * (len(language.complements) + 1)
     # a second and a third clause each begin with one of two connectors
     sentences = clauses + 2 * clauses**2 + 4 * clauses**3
-    print(f"{language.code}: {clauses:,} clauses", end=", ")
-    print(f"{sentences:.2g} sentences")
+    several = f"{clauses:,} clauses, {sentences:.2g} sentences"
+    print(f"{language.code}: {several}")
 
 # %% [markdown]
 # The model was trained on 22,000 of them, and there are a few hundred trillion. It cannot have learned them by heart.
@@ -202,7 +202,7 @@ trained_on = set(grammar.corpus(24_000, seed=17)[:22_000])
 good = [j.sentence for j in judged if j.agrees]
 print(f"{len(good)} of {len(judged)} sentences agree")
 print(f"{sum(s not in trained_on for s in good)} of these are new to it")
-print("its model card says:", card()["grammaticality"])
+print(f"its model card says: {card()['grammaticality']}")
 for j in [j for j in judged if not j.agrees][:3]:
     print(f"\n{j.sentence}\n    {j.reason}")
 
@@ -213,17 +213,17 @@ for j in [j for j in judged if not j.agrees][:3]:
 #
 # ## From words to numbers
 #
-# The **tokenizer** is a list: 717 words and marks, and two ids for other purposes. A word's id is its place. We shall
-# follow this one through the model:
+# The **tokenizer** is a list: 717 words, the full stop among them, after two ids for other purposes. A word's id is its
+# place in the list. We shall follow this sentence through the model:
 
 # %%
 text = "Yesterday we worked in the park and tomorrow they"
 words, ids = text.split(), tokenizer.encode(text)
 T = len(ids)
-print(*(f"{w}:{i}" for w, i in zip(words, ids, strict=True)))
+print(" ".join(f"{w}:{i}" for w, i in zip(words, ids, strict=True)))
 
 x = model.embed[torch.tensor(ids)]  # (T, D)
-print("V and D:", tuple(model.embed.shape), " x:", tuple(x.shape))
+print(f"V and D: {tuple(model.embed.shape)}, x: {tuple(x.shape)}")
 
 # %% [markdown]
 # The **embedding** is a table with a row of D = 128 numbers for each of the V = 719 ids. Nine words have become nine
@@ -265,8 +265,8 @@ exp, root = torch.exp, torch.sqrt
 # %% [markdown]
 # ### RMSNorm: the same loudness
 #
-# Each layer begins by bringing every row to the same size: divided by the root of its mean square, then weighted. The
-# stream can grow as it likes, and the layer still finds what it is used to.
+# Each half of a layer begins by bringing every row to the same size: divided by the root of its mean square, then
+# weighted. The stream can grow as it likes, and the layer still finds what it is used to.
 
 # %%
 D, d_h = model.config.dim, model.config.head_dim  # 128, 32
@@ -296,7 +296,7 @@ def split_heads(x, w):  # (T, D) -> q (H, T, d_h); k, v (H_kv, T, d_h)
 
 
 q, k, v = split_heads(x, model.blocks[0])
-print("q", tuple(q.shape), " k", tuple(k.shape), " v", tuple(v.shape))
+print(f"q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}")
 
 # %% [markdown]
 # ### RoPE: where a word stands
@@ -338,7 +338,7 @@ weights = e / total(e)  # (T,)
 brings_back = product(weights[None], v[1])[0]  # (d_h,)
 
 for word, weight in zip(words, weights.tolist(), strict=True):
-    print(f"{word:10}{weight:5.2f} {'#' * round(40 * weight)}")
+    print(f"{word:10}{weight:5.2f} {'#' * round(20 * weight)}")
 
 # %% [markdown]
 # Well. That looks like the answer already: this head looks from *they* straight at *tomorrow*, and at nothing else. But
@@ -408,9 +408,8 @@ def forward(ids, edit=None, watch=None):  # T ids -> logits (T, V)
 
 mine, its = forward(ids), model(torch.tensor([ids]))[0]  # (T, V) each
 for name, logits in (("ours", mine), ("MiniGPT", its)):
-    print(
-        f"{name:8} {words[-1]} ...", tokenizer.decode([logits[-1].argmax()])
-    )
+    likeliest = tokenizer.decode([logits[-1].argmax()])
+    print(f"{name:8} {words[-1]} ... {likeliest}")
 
 # %% [markdown]
 # ## Close, and equal
@@ -427,7 +426,7 @@ def close(a, b):
     return bool((a - b).abs().max() <= tolerance)
 
 
-print("close:", close(mine, its))
+print(f"close: {close(mine, its)}")
 
 
 # %% tags=["nbval-ignore-output"]
@@ -444,15 +443,15 @@ compare()
 
 # %%
 unseen = -30.0
-print("close, with a leak:", close(forward(ids), its))
+print(f"close, with a leak: {close(forward(ids), its)}")
 
 # %% tags=["nbval-ignore-output"]
 compare()
 unseen = -torch.inf
 
 # %% [markdown]
-# *Close* has nothing to say against it, and counting is no help either. The leak is about as small as the
-# rounding, and hides in it. So let us take the rounding away: not by rounding less, but by rounding **as MiniGPT does**.
+# *Close* has nothing to say against it, and counting is no help either. The leak is about as small as the rounding, and
+# hides in it. So let us take that difference away: not by rounding less, but by rounding **as MiniGPT does**.
 #
 # Four operations are in question. Exponential and root add up nothing; but a library's last bit may be off, so we take
 # the exponential of the course and the processor's own square root:
@@ -506,13 +505,13 @@ def product(x, w):
 compare()
 
 # %% [markdown]
-# **None.** Exponential, root and one kind of sum were not enough: while one order was still the library's, the page went
-# on counting thousands. Now a screenful of code and the course's model are one function, to the last bit of the last
-# logit. And the leak has nowhere to hide any more:
+# **None.** (On the machine that built this page the three steps before had hardly changed the count: it is enough that
+# *one* kind of sum is left to the library.) Now a screenful of code and the course's model are one function, to the last
+# bit of the last logit. And the leak has nowhere to hide any more:
 
 # %%
 unseen = -30.0
-print("close:", close(forward(ids), its))
+print(f"close: {close(forward(ids), its)}")
 compare()
 unseen = -torch.inf
 
@@ -526,7 +525,7 @@ def product(x, w):
     return in_turn(x, w, reversed(range(w.shape[-2])))
 
 
-print("close:", close(forward(ids), its))
+print(f"close: {close(forward(ids), its)}")
 compare()
 
 # %% [markdown]
@@ -572,8 +571,8 @@ for beginning in ("Yesterday I", "Tomorrow I", "Ayer yo", "Mañana yo"):
     print(say(beginning, 10, random.Random(1)))
 
 # %% [markdown]
-# Two languages, one model, and nobody told it which is which. Here is what it has in mind before a word is drawn. (A hollow
-# bar stands for many words together.)
+# Two languages, one model, and nobody told it which is which. Here is what it has in mind before a word is drawn. (A
+# hollow bar stands for many words together.)
 
 # %% mystnb={"image": {"alt": "Four panels of bars. After Yesterday I: worked 13.8 per cent, played 7.0, danced 4.2, and other past forms 73.9. After Tomorrow I: will, 100 per cent. After Now I: am, 100 per cent. After Mañana yo: trabajaré 14.4 per cent, two more words, and other future forms most of the rest."}}
 tenses = {  # of each word in the vocabulary: those that it can announce
@@ -601,7 +600,11 @@ for text, tense, code in [
     bars["other right forms"] = p[others].sum().item()
     bars["anything else"] = max(0.0, 1 - sum(bars.values()))
     panels[text + " ..."] = bars
-figures.next_words(panels, title="What the model expects next", lumped=2)
+figures.next_words(
+    panels,
+    title="What the model expects next",
+    lumped=("other right forms", "anything else"),
+)
 
 # %% [markdown]
 # The *verb* is open, for the grammar draws it at random and no reader could know. The *tense* is not.
@@ -651,9 +654,12 @@ def make_cases(code, n, rng):
 rng = random.Random(2)
 cases = {code: make_cases(code, 50, rng) for code in ("en", "es")}
 case = cases["en"][0]
-print(tokenizer.decode(case.ids), f"... ({case.tense})")
-print(tokenizer.decode(case.twin), f"... ({case.twin_tense})")
-print(tokenizer.decode(case.first_twin), f"... ({case.tense})")
+for seen, tense in [
+    (case.ids, case.tense),
+    (case.twin, case.twin_tense),
+    (case.first_twin, case.tense),
+]:
+    print(f"{tokenizer.decode(seen)} ... ({tense})")
 
 
 # %%
@@ -668,14 +674,20 @@ def count_right(code, edit_for=lambda case: None):
     )
 
 
-for code in cases:
+for code, several in cases.items():
     print(f"{code}: {count_right(code)} of 50 have the right tense")
+    equal = [
+        bits.equal(forward(c.ids), model(torch.tensor([c.ids]))[0])
+        for c in several
+    ]
+    print(f"    {sum(equal)} of 50 have MiniGPT's logits, every one")
 
 # %% [markdown]
-# It makes no mistake here. Now we open it. The last row of the residual stream begins as *they* and ends as *will*, and
-# it is a row of 128 numbers all along. So nothing keeps us from sending it through the last norm and the head **too
-# early**, after each layer, to see what the model would say if it had to answer now. (This is called the logit lens:
-# nostalgebraist, 2020.) Here is how much of its expectation lies on the right tense:
+# It makes no mistake here, and our code is still MiniGPT, to the last bit. Now we open it. The last row of the
+# residual stream begins as *they* and ends as *will*, and it is a row of 128 numbers all along. So nothing keeps us
+# from sending it through the last norm and the head **too early**, after each layer, to see what the model would say
+# if it had to answer now. (This is called the logit lens: nostalgebraist, 2020.) Here is how much of its expectation
+# lies on the right tense:
 
 
 # %% mystnb={"image": {"alt": "Two lines over before, layer 0, layer 1, layer 2, layer 3. English leaps from near 0 to most of its height in layer 0 and creeps to nearly 100 per cent. Spanish stays low through layers 0 and 1 and leaps to over 90 per cent in layer 2."}}
@@ -688,12 +700,12 @@ def by_layer(case, code):
     return [probabilities(row)[right].sum().item() for row in logits]
 
 
-known = {}
-for code, several in cases.items():
-    shares = torch.tensor([by_layer(case, code) for case in several])
-    known[code] = shares.mean(0).tolist()
+known = [
+    np.mean([by_layer(case, code) for case in several], axis=0)
+    for code, several in cases.items()
+]
 figures.by_layer(
-    {"English": known["en"], "Spanish": known["es"]},
+    {"English": known[0], "Spanish": known[1]},
     title="When the tense is known",
     y="probability of the right tense",
 )
@@ -719,23 +731,23 @@ def looks_at(case):
     return torch.stack(found)  # (L, H)
 
 
-looks = {
-    code: 100 * torch.stack([looks_at(case) for case in several]).mean(0)
-    for code, several in cases.items()
-}
+looks = [
+    100 * torch.stack([looks_at(case) for case in several]).mean(0)
+    for several in cases.values()
+]
 figures.by_head(
-    {"English": looks["en"], "Spanish": looks["es"]},
+    {"English": looks[0], "Spanish": looks[1]},
     title="Attention to the adverbial, in per cent",
     most=100,
 )
 
 # %% [markdown]
-# (It has to be second clauses. After *Yesterday I* there is nowhere to look but back, and nearly every head would seem
-# to have found the adverbial.)
+# (It has to be second clauses. After *Yesterday I* there is nowhere to look but back, and most heads would seem to have
+# found the adverbial.)
 #
-# In Spanish one head stands out, head 0 of layer 2, and that is the layer in which the forecast leaps. In English three
-# do: head 3 of layer 0, and two in layer 1. Here is the first of them in the sentence from above. The line in the frame
-# is *they*.
+# In Spanish it is heads of layer 2, the layer in which the forecast leaps, and head 0 above all. In English it is head 3
+# of layer 0, as one would expect by now; but also two heads of layer 1. Here is the first of these suspects in the
+# sentence from above. The line in the frame is *they*.
 
 # %% mystnb={"image": {"alt": "A triangle of attention weights, nine words by nine. In the framed last line, they, the whole weight lies on tomorrow. In the line of we, it lies on Yesterday."}}
 maps = []
@@ -770,10 +782,10 @@ def first_clause(case):  # all before the connector
 
 
 def table(rows):
-    print("right tenses, of 50               English  Spanish")
+    print("right tenses, of 50    English Spanish")
     for name, edit_for in rows.items():
         en, es = (count_right(code, edit_for) for code in cases)
-        print(f"{name:34}{en:7}{es:9}")
+        print(f"{name:23}{en:7}{es:8}")
 
 
 table(
@@ -786,13 +798,13 @@ table(
 )
 
 # %% [markdown]
-# Cut off from its own adverbial, the model is reduced to guessing. Cut off from the whole first clause, it does not
-# make a single mistake. So it *is* this word that decides, and attention is the way. Now one head at a time, and all
-# heads of a layer together:
+# Cut off from its own adverbial, the model is reduced to guessing. (There are four tenses; luck alone would get 12 or 13
+# right.) Cut off from the whole first clause, it does not make a single mistake. So it *is* this word that decides, and
+# attention is the way. Now one head at a time, and all heads of a layer together. How many of the fifty tenses are lost?
 
 
-# %% mystnb={"image": {"alt": "Two tables of 4 layers by heads 0 to 3 and all four, in right tenses of 50. English: 29 without head 3 of layer 0, and 29 without all of layer 0; everywhere else 48 to 50, also without all of layer 1. Spanish: 50 nearly everywhere; 43 without head 0 of layer 2, and 13 without all of layer 2."}}
-def after_cuts(code):
+# %% mystnb={"image": {"alt": "Two tables of 4 layers by heads 0 to 3 and all four, in tenses lost, of 50. English: 21 by cutting head 3 of layer 0, and 21 by cutting all of layer 0; 0 to 2 everywhere else, 0 in all of layer 1. Spanish: 7 by cutting head 0 of layer 2, 37 by cutting all of layer 2, and 0 everywhere else."}}
+def lost_by_cuts(code):
     found = []
     for layer in range(4):
         each = [{(layer, head)} for head in range(H)]
@@ -800,40 +812,39 @@ def after_cuts(code):
             found.append(
                 count_right(code, lambda case, h=heads: cut(case.slots, h))
             )
-    return np.array(found).reshape(4, H + 1)
+    return 50 - np.array(found).reshape(4, H + 1)
 
 
 figures.by_head(
-    {"English": after_cuts("en"), "Spanish": after_cuts("es")},
-    title="Right tenses of 50, after a cut",
+    {"English": lost_by_cuts("en"), "Spanish": lost_by_cuts("es")},
+    title="Tenses lost by a cut, of 50",
     most=50,
-    columns=("0", "1", "2", "3", "all"),
-    lumped=1,
+    together="all",
 )
 
 # %% [markdown]
 # Lay this beside the other picture.
 #
 # - **English.** Head 3 of layer 0 matters, as the forecast had told us. But layer 1, where two heads look at the
-#   adverbial just as hard, can be cut as a whole, and not one tense is lost.
+#   adverbial about as hard, can be cut as a whole, and not one tense is lost.
 # - **Spanish.** Head 0 of layer 2 has eyes for nothing else, and yet cutting it costs little. Its neighbours stand in.
 #   Only when the whole layer is cut does the tense fall apart.
 #
-# What a head is *needed* for is one question; what it would be *enough* for is another. So turn the cut round, and let
-# the adverbial be seen in one place only:
+# Whether a head is *needed* is one question; whether it is *enough* is another. So turn the cut round, and let the
+# adverbial be seen in one place only:
 
 # %%
 layers = [{(layer, head) for head in range(H)} for layer in range(4)]
 table(
     {
-        f"seen only {name}": lambda case, heads=heads: cut(
+        f"only {name}": lambda case, heads=heads: cut(
             case.slots, everywhere - heads
         )
         for name, heads in {
             "in layer 0": layers[0],
             "in layer 2": layers[2],
-            "by head 3 of layer 0": {(0, 3)},
-            "by head 0 of layer 2": {(2, 0)},
+            "by head 3, layer 0": {(0, 3)},
+            "by head 0, layer 2": {(2, 0)},
         }.items()
     }
 )
@@ -870,14 +881,14 @@ def hand_over(slots, rows, pairs="KV"):
 
 
 rows = []
-tomorrow = forward(ids_b, edit=keep(rows))[-1]
+of_tomorrow = forward(ids_b, edit=keep(rows))[-1]
 patched = forward(ids_a, edit=hand_over([0], rows))[-1]
 names = ('"Yesterday", patched,', '"Tomorrow"')
-print(bits.report(patched, tomorrow, names))
-print("numbers handed over:", 4 * 2 * H_kv * d_h)
+print(bits.report(patched, of_tomorrow, names))
+print(f"numbers handed over: {4 * 2 * H_kv * d_h}")
 
 # %% [markdown]
-# Not nearly *Tomorrow I*. **Equal** to it, in every word of every logit. The model had read *Yesterday*; but these 512
+# Not nearly *Tomorrow I*. **Equal** to it, to the last bit of every logit. The model had read *Yesterday*; but these 512
 # numbers are all that the rest of the sentence ever gets to know of a word, and we had put in another's. Leave out any
 # one of the 16 rows, and it shows:
 
@@ -899,7 +910,7 @@ def all_but(layer, pair, head):
 
 
 still_equal = [
-    bits.equal(forward(ids_a, edit=all_but(*row))[-1], tomorrow)
+    bits.equal(forward(ids_a, edit=all_but(*row))[-1], of_tomorrow)
     for row in itertools.product(range(4), (0, 1), (0, 1))
 ]
 print(f"one row left out: {sum(still_equal)} of {len(still_equal)} equal")
@@ -923,18 +934,18 @@ def from_first_twin(case):
     return forward(case.ids, edit=hand_over(case.first_slots, rows))[-1]
 
 
-print("verbs of 50                        English  Spanish")
-for pairs, name in [("KV", "K and V"), ("V", "V alone"), ("K", "K alone")]:
+print("verbs, of 50           English Spanish")
+for pairs, name in [("KV", "K and V"), ("V", "V only"), ("K", "K only")]:
     follow = [
         sum(fits(from_twin(c, pairs), c.twin_tense, code) for c in several)
         for code, several in cases.items()
     ]
-    print(f"{name + ': follow the twin':34}{follow[0]:8}{follow[1]:9}")
+    print(f"{name + ' follow the twin':23}{follow[0]:7}{follow[1]:8}")
 stay = [
     sum(fits(from_first_twin(c), c.tense, code) for c in several)
     for code, several in cases.items()
 ]
-print(f"{'first adverbial, K and V: stay':34}{stay[0]:8}{stay[1]:9}")
+print(f"{'first adverbial: stay':23}{stay[0]:7}{stay[1]:8}")
 
 # %% [markdown]
 # So the tense of a sentence lies in a few rows of numbers, most of it in the values. Whoever holds these rows need not
@@ -942,46 +953,52 @@ print(f"{'first adverbial, K and V: stay':34}{stay[0]:8}{stay[1]:9}")
 #
 # ## How it was trained
 #
-# Nobody put a tense into it. It began as random numbers, and was shown text in windows of 128 words. At each word it had
-# to say how likely each next word is; then all its numbers were moved a little, so that the one that really came
-# becomes likelier. Its card keeps the account:
+# Nobody put a tense into it. It began as random numbers, and was shown text in windows of 128 words and full stops.
+# At each it had to say how likely each next word is; then all its numbers were moved a little, so that the one that
+# really came becomes likelier. Its card keeps the account:
 
 # %%
 about = card()
 training, loss = about["training"], about["loss"]
 print(f"{about['parameters']:,} parameters, random at first")
-print(f"{training['steps']} steps of {training['batch']} windows", end=", ")
-print(f"{training['seconds']} seconds")
+steps, windows = training["steps"], training["batch"]
+print(f"{steps} steps of {windows} windows, {training['seconds']} s")
 print(f"loss: {loss['train']} training, {loss['held_out']} held out")
 
 # %% [markdown]
-# The **loss** is the mean surprise, −log p of the word that came, in nats. It cannot go to zero, since the grammar draws its
-# verbs at random: exercise 4 works out how low it can go. (`python -m courselib.train` trains it again, in some
-# minutes. Training runs on PyTorch's own operations, so it makes another model, as good as this one but not equal to
-# it; that is why the weights come with the course.)
+# The **loss** is the mean surprise, −log p of the word that came, in nats.
+
+# %% tags=["remove-input"] mystnb={"image": {"alt": "Loss against the step, up to 1,500. Training and held-out loss fall from above 5 to 2 within fifty steps, then slowly, side by side, to 1.50 for held-out sentences at the last step."}}
+from IPython.display import Image
+
+from courselib.minigpt import CARD
+
+Image(filename=str(CARD.with_name("loss.png")))
+
+# %% [markdown]
+# It cannot go to zero, since the grammar draws its verbs at random: exercise 4 works out how low it can go. (`python -m
+# courselib.train` trains it again, in some minutes. Training runs on PyTorch's own operations, so elsewhere it makes
+# another model, one about as good and not equal to this; that is why the weights come with the course.)
 #
 # ## What it keeps forgetting
 #
-# One last look at `say`. For each new word it reads the whole sentence again, and each time attention needs the K and V
-# rows of every word in it. How many K rows does it compute to say twelve words? And how many *different* ones?
+# One last look at `say`. For each new word it reads the whole sentence again, from the first word on, and works out K
+# and V for all of them. Here is the K row of *Yesterday*, in one head of one layer, while the model says twelve words:
 
 # %%
-computed, different = [], set()
+found = []
 
 
-def count(layer, k, v, seen):
-    for head in range(H_kv):
-        for slot, row in enumerate(k[head]):
-            computed.append(row)
-            different.add((layer, head, slot, bits.words(row).tobytes()))
+def first_word(layer, k, v, seen):
+    if layer == 3:
+        found.append(bits.words(k[0, 0]).tobytes())
 
 
-print(say("Yesterday I", 12, random.Random(1), edit=count))
-print(f"{len(computed)} K rows computed, {len(different)} different ones")
+print(say(yesterday, 12, random.Random(1), edit=first_word))
+print(f"worked out {len(found)} times, {len(set(found))} different")
 
 # %% [markdown]
-# The others had been there before, byte for byte: what the model knows of a word does not change when the sentence goes
-# on. It computes them, uses them once, and throws them away.
+# Twelve times the same row, to the byte. It is worked out, used for one word, and thrown away.
 #
 # ## Try it
 #
@@ -1031,7 +1048,8 @@ print(f"{len(computed)} K rows computed, {len(different)} different ones")
 #              for p, a in zip(prompts, said)]
 #     judged = [j for t in texts for j in grammar.judge(t, True)]
 #     right = sum(j.agrees for j in judged)
-#     print(temperature, right, len(judged), len({j.sentence for j in judged}))
+#     different = {j.sentence for j in judged}
+#     print(temperature, right, len(judged), len(different))
 # ```
 # At 0.75 and below *all* of them: 696 of 696 at 0.75, 727 of 727 at 0.25; at 1.5 only 319 of 625. So its mistakes are
 # unlikely words that were drawn all the same. The price is variety: of the 727 only 650 are different.
@@ -1054,13 +1072,14 @@ print(f"{len(computed)} K rows computed, {len(different)} different ones")
 #     verbs = [b - a for a, b in zip(edges, edges[1:])]
 #     nats = log(4) + log(len(language.pronouns))
 #     nats -= sum(p * log(p) for p in verbs)
-#     nats -= 0.25 * log(0.25) + 0.75 * log(0.75 / len(language.complements))
+#     places = len(language.complements)
+#     nats -= 0.25 * log(0.25) + 0.75 * log(0.75 / places)
 #     words = 1 + 0.75 * mean_words(language.complements)
 #     for tense, adverbials in language.adverbials.items():
 #         nats += log(len(adverbials)) / 4
 #         words += mean_words(adverbials) / 4
 #         words += mean_words([language.verbs[0][tense, "1s"]]) / 4
-#     # 1, 2 or 3 clauses at 0.4, 0.4, 0.2: 1.8 on average, 0.8 connectors
+#     # 1, 2 or 3 clauses at 0.4, 0.4, 0.2; on average 1.8
 #     nats = 1.8 * nats + 0.8 * log(2) - 0.8 * log(0.4) - 0.2 * log(0.2)
 #     return nats / (1.8 * words + 0.8 + 1)
 #
@@ -1068,7 +1087,7 @@ print(f"{len(computed)} K rows computed, {len(different)} different ones")
 # ```
 # 1.517 in English and 1.450 in Spanish: 1.483 for as much of one as of the other. The model's held-out loss is 1.498.
 # It has a hundredth of a nat left to learn. (That its *training* loss lies below the floor is no miracle: it has read
-# those sentences once or twice, and remembers a little.)
+# each of those sentences some ten times, and remembers a little.)
 # :::
 #
 # ### Three questions
@@ -1092,22 +1111,22 @@ print(f"{len(computed)} K rows computed, {len(different)} different ones")
 #
 # :::{dropdown} Answer
 # No. A row of `k` is made of one row of `x`, and rows of `x` meet only in `attend`, where `seen` is False for later
-# words. On fixed-order operations it does not depend on them in a single bit; that is why there were only 104 different
-# rows above.
+# words. That is why there was only one such row above, however long the sentence grew.
 # :::
 #
 # ## What this proves, and what it does not
 #
-# It proves that the code on this page is MiniGPT: for the sentence that we tried, every logit had the same bytes, and
-# the code is short enough to see that nothing in it depends on the sentence. It shows by experiment, not by looking,
-# that the second verb's tense comes from its own adverbial: cut off from it the model guesses, given another's K and V
-# rows it says the other's tense, and neither happens at the other clause's adverbial. And in *Yesterday I* it proves
-# more: 512 numbers are all that is handed over, since with them replaced the result was equal.
+# It proves that the code on this page is MiniGPT: in a hundred and one sentences every logit had the same bytes, and
+# the code is short enough to see why it must be so in all others. It shows by experiment, not by looking, that the
+# second verb's tense comes from its own adverbial: cut off from it the model guesses, given another's K and V rows it
+# says the other's tense, and neither happens at the other clause's adverbial. And in *Yesterday I* it proves more:
+# 512 numbers are all that is handed over, since with them replaced the result was equal.
 #
 # It does not show more than that:
 #
-# - **Attention weights are not explanations.** They named five heads or so; two of them turned out to matter, one of
-#   those only in company. A cut has its limits too: it puts the model into a state that it has never been trained in.
+# - **Attention weights are not explanations.** Six heads had more than three quarters of theirs on the adverbial. One
+#   could be shown to matter alone; three seem to stand in for one another; two did nothing that we could see. A cut has
+#   its limits too: it puts the model into a state that it was never trained in.
 # - **Why** English went into layer 0 and Spanish into layer 2, we do not know. Train it again with another seed, and it
 #   may well be otherwise. A hundred sentences are a sample, and all of them have two clauses.
 # - **The model is tiny and its language regular.** Large models have layers, heads and rows like these, and the same
@@ -1115,7 +1134,7 @@ print(f"{len(computed)} K rows computed, {len(different)} different ones")
 # - That it **knows** tenses means that a judge of six hundred verb forms agrees with nineteen of twenty sentences. It
 #   has never heard of time.
 #
-# **What comes next.** To say twelve words, our model computed 720 K rows and as many V rows, of which 104 were new. The
-# other 616 it had held in its hands before. Why does it not keep them? That is the next chapter, and you write it
-# yourself: a cache for K and V. It must never change what the model says, and after this page you know how to ask: not
-# close, equal. This chapter has no lab of its own; its `forward` is the one that the next one makes faster.
+# **What comes next.** Whatever the model knows of a word is in its K and V rows; and `say` works all of them out again
+# for each word that it says. Why does it not keep them? In [The KV cache](03_the_kv_cache.py) you count what that costs,
+# and build the place where they are kept. It must never change what the model says, and after this page you know how to
+# ask: not whether it is close, but whether it is equal. This chapter has no lab of its own.

@@ -19,11 +19,12 @@ from .words import _
 _SHARES = LinearSegmentedColormap.from_list("shares", ["#FFFFFF", "#9CC9E3", BLUE, "#00385C"])
 
 
-def next_words(panels: Mapping[str, Mapping[str, float]], *, title: str, lumped: int = 0) -> Figure:
+def next_words(panels: Mapping[str, Mapping[str, float]], *, title: str, lumped: Sequence[str] = ()) -> Figure:
     """The probabilities of next words after some beginnings: a panel each, on one scale.
 
-    `panels`: at most 4 beginnings -> (word -> probability, 0 to 1), drawn in the order given. The last `lumped` entries
-    of a panel stand for many words together, and their bars are hollow. Raises ValueError if they do not fit.
+    `panels`: at most 4 beginnings -> (word -> probability, 0 to 1), drawn in the order given. `lumped`: those of the
+    words that stand for many together; their bars are hollow. Beginnings and words are the model's, and stay in its
+    language; `title` and `lumped` are translated. Raises ValueError if they do not fit.
     """
     shares = [p for words in panels.values() for p in words.values()]
     if not 1 <= len(panels) <= 4 or not all(panels.values()) or not all(0 <= p <= 1 for p in shares):
@@ -39,12 +40,11 @@ def next_words(panels: Mapping[str, Mapping[str, float]], *, title: str, lumped:
         )
         figure.suptitle(_(title), x=0.02, ha="left", fontsize=12)
         for axes, (beginning, words) in zip(grid[:, 0], panels.items(), strict=True):
-            axes.set_title(_(beginning), fontsize=10, pad=4)
-            for i, p in enumerate(words.values()):
-                hollow = i >= len(words) - lumped
-                axes.barh(i, p, 0.7, facecolor="white" if hollow else BLUE, edgecolor=BLUE, linewidth=1.2)
+            axes.set_title(beginning, fontsize=10, pad=4)
+            for i, (word, p) in enumerate(words.items()):
+                axes.barh(i, p, 0.7, facecolor="white" if word in lumped else BLUE, edgecolor=BLUE, linewidth=1.2)
                 axes.text(p + 0.012, i, f"{p:.1%}", va="center", fontsize=9)
-            axes.set_yticks(range(len(words)), [_(word) for word in words], fontsize=9)
+            axes.set_yticks(range(len(words)), [_(word) if word in lumped else word for word in words], fontsize=9)
             axes.set_ylim(len(words) - 0.4, -0.6)  # the first word on top
             axes.set_xlim(0, 1.12)  # room for the figures
             axes.tick_params(length=0, labelsize=9)
@@ -89,34 +89,31 @@ def attention_map(words: Sequence[str], weights: ArrayLike, *, title: str) -> Fi
     )
 
 
-def by_head(
-    panels: Mapping[str, ArrayLike], *, title: str, most: float, columns: Sequence[str] = (), lumped: int = 0
-) -> Figure:
+def by_head(panels: Mapping[str, ArrayLike], *, title: str, most: float, together: str = "") -> Figure:
     """One number for each head of a model, in each of one or two cases: a line a layer, a column a head.
 
-    `panels`: case -> shape (L, C), from 0 to `most`, which is drawn darkest. `columns`: C headings (default 0, 1, ...).
-    The last `lumped` columns stand for all heads of a layer, and are set apart. Raises ValueError if they do not fit.
+    `panels`: case -> shape (L, H), from 0 to `most`, which is drawn darkest. With `together`, the heading of one more
+    column, the shape is (L, H + 1): the last is of all heads of a layer, and set apart. Raises ValueError if they do
+    not fit.
     """
     cells = {case: np.asarray(values, dtype=np.float64) for case, values in panels.items()}
     shapes = {values.shape for values in cells.values()}
     if not 1 <= len(cells) <= 2 or len(shapes) != 1 or len(next(iter(shapes))) != 2:
-        raise ValueError(
-            f"by_head: expected 1 or 2 cases of one shape (L, C); found {[x.shape for x in cells.values()]}"
-        )
-    L, C = next(iter(shapes))
-    headings = [_(name) for name in columns] or [str(i) for i in range(C)]
-    if len(headings) != C or not all(((x >= 0) & (x <= most)).all() for x in cells.values()):
-        raise ValueError(f"by_head: expected {C} headings, and numbers from 0 to {most:g}")
+        raise ValueError(f"by_head: expected 1 or 2 cases of one shape (L, H); found {sorted(shapes)}")
+    if not all(((x >= 0) & (x <= most)).all() for x in cells.values()):
+        raise ValueError(f"by_head: expected numbers from 0 to {most:g}")
+    L, columns = next(iter(shapes))
+    headings = [str(i) for i in range(columns - bool(together))] + [_(together)] * bool(together)
     with style():
         figure, grid = plt.subplots(1, len(cells), sharey=True, squeeze=False, figsize=(5.0, 1.35 + 0.38 * L))
         figure.suptitle(_(title), x=0.02, ha="left", fontsize=12)
         for axes, (case, values) in zip(grid[0], cells.items(), strict=True):
             axes.set_title(_(case), fontsize=10, pad=6)
             _cells(axes, values, most, lambda x: f"{x:.0f}")
-            axes.set_xticks(range(C), headings, fontsize=9)
+            axes.set_xticks(range(columns), headings, fontsize=9)
             axes.set_xlabel(_("head"), fontsize=10)
-            if lumped:
-                axes.axvline(C - lumped - 0.5, color=INK, linewidth=2)
+            if together:
+                axes.axvline(columns - 1.5, color=INK, linewidth=2)
         grid[0, 0].set_yticks(range(L), [_("layer {layer}").format(layer=i) for i in range(L)], fontsize=9)
     said = "; ".join(f"{case}: {_extremes(values, headings)}" for case, values in cells.items())
     return done(figure, f"{title}, for each head of {L} layers. {said}.")

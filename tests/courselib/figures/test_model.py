@@ -15,7 +15,7 @@ def texts(axes):
 
 
 def test_next_words_draws_every_probability_and_writes_it_out():
-    figure = next_words(PANELS, title="Next", lumped=1)
+    figure = next_words(PANELS, title="Next", lumped=["others"])
     for axes, (beginning, words) in zip(figure.axes, PANELS.items(), strict=True):
         assert axes.get_title(loc="left") == beginning
         assert [bar.get_width() for bar in axes.patches] == list(words.values())
@@ -56,9 +56,7 @@ def test_the_attention_map_refuses_what_is_no_causal_attention(weights):
 
 def test_by_head_draws_a_cell_for_each_number_and_names_the_extremes():
     english, spanish = np.array([[1, 2, 3], [4, 5, 50]]), np.array([[9, 8, 7], [6, 5, 4]])
-    figure = by_head(
-        {"English": english, "Spanish": spanish}, title="Left", most=50, columns=("0", "1", "all"), lumped=1
-    )
+    figure = by_head({"English": english, "Spanish": spanish}, title="Left", most=50, together="all")
     for axes, values in zip(figure.axes, (english, spanish), strict=True):
         assert np.array_equal(axes.images[0].get_array(), values)
         assert axes.images[0].get_clim() == (0, 50)
@@ -68,20 +66,19 @@ def test_by_head_draws_a_cell_for_each_number_and_names_the_extremes():
 
 
 @pytest.mark.parametrize(
-    ("panels", "columns"),
+    "panels",
     [
-        ({}, ()),
-        ({"a": [1, 2]}, ()),
-        ({"a": [[1, 2]], "b": [[1]]}, ()),
-        ({"a": [[1, 2]]}, ("0",)),
-        ({"a": [[1, 11]]}, ()),
-        ({"a": [[-1, 2]]}, ()),
-        ({"a": [[float("nan"), 2]]}, ()),
+        {},
+        {"a": [1, 2]},
+        {"a": [[1, 2]], "b": [[1]]},
+        {"a": [[1, 11]]},
+        {"a": [[-1, 2]]},
+        {"a": [[float("nan"), 2]]},
     ],
 )
-def test_by_head_refuses_what_does_not_fit(panels, columns):
+def test_by_head_refuses_what_does_not_fit(panels):
     with pytest.raises(ValueError, match="by_head: expected"):
-        by_head(panels, title="Left", most=10, columns=columns)
+        by_head(panels, title="Left", most=10)
 
 
 def test_by_layer_draws_one_point_a_layer():
