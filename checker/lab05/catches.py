@@ -9,7 +9,7 @@ from checker.gate import Refusal
 from checker.lab05 import causes
 from checker.lab05.claims import better, mismatch, replayed
 from checker.lab05.reading import open_todo
-from checker.lab05.schemas import Invariance, Tested
+from checker.lab05.schemas import Called, Invariance, Tested
 from checker.lab05.variants import VARIANTS, Candidate
 from checker.lab05.work import INVARIANCE, TEST, Work
 from checker.language import _, ngettext, told
@@ -42,8 +42,9 @@ def test_catches(work: Work) -> Iterator[Item]:
             if isinstance(submitted, Invariance):
                 yield from _own(work, submitted, found)
             continue
+        calls = work.calls(name)
         for op, tested in found.ops:
-            fault = _wrong(op, tested, candidate)
+            fault = _wrong(op, tested, candidate, getattr(calls, op))
             if fault:
                 missed.append(fault)
             elif candidate[op]:
@@ -80,7 +81,7 @@ def _tested(work: Work, name: str) -> tuple[Invariance | None, list[Finding]]:
     return (None if isinstance(found, list) else found), replayed(work, name, found, INVARIANCE)
 
 
-def _wrong(op: str, tested: Tested, candidate: Candidate) -> Finding | None:
+def _wrong(op: str, tested: Tested, candidate: Candidate, called: Called) -> Finding | None:
     variant = candidate[op]
     seen = ngettext(
         "{differing} of {n} comparison differs", "{differing} of {n} comparisons differ", tested.comparisons
@@ -96,6 +97,22 @@ def _wrong(op: str, tested: Tested, candidate: Candidate) -> Finding | None:
                 behaviour=_(variant.behaviour)
             ),
             usual_causes=told(causes.MISSED),
+        )
+    if variant and not called.changed:
+        return Finding(
+            kind="mismatch",
+            file=TEST,
+            where=_("a planted {op}").format(op=op),
+            expected=_("among its calls, the same row twice, with other bytes the second time"),
+            found=ngettext(
+                "{n} call, and no row that came out in two ways",
+                "{n} calls, and no row that came out in two ways",
+                called.calls,
+            ).format(n=called.calls),
+            message=_("Your test says that a planted kernel differs, and has not seen it differ: {behaviour}.").format(
+                behaviour=_(variant.behaviour)
+            ),
+            usual_causes=told(causes.NOT_SEEN),
         )
     if not variant and (tested.differing or not tested.comparisons):
         first = "; " + _("the first: {first}").format(first=show(tested.first.model_dump())) if tested.first else ""

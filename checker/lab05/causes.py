@@ -22,6 +22,14 @@ MISSED = [
     N_("the neighbours are always finite, or the compared row is always the first"),
     N_("values are compared, not bytes"),
 ]
+NOT_SEEN = [
+    N_("the verdict is decided by something else than the bytes of two calls: the source, a name, a tolerance"),
+    N_("rows are compared that are not the same row"),
+]
+NOT_THE_KERNELS = [
+    N_("the launcher returns another tensor than the one the kernel writes to"),
+    N_("what PyTorch computed is returned, and the kernel only launched"),
+]
 FALSE_ALARM = [
     N_("rows are compared that need not be equal"),
     N_("a NaN is held to differ from itself: words are compared, not values"),

@@ -148,16 +148,22 @@ def _step(launches: Counter[str], make: Callable[[], torch.Tensor]) -> tuple[int
     return launches.total(), digest
 
 
-def count_launches(module: ModuleType) -> Counter[str]:
+class Launches(Counter[str]):
+    """How often each kernel was launched; while ``left_out`` is set, launching one does nothing."""
+
+    left_out = False
+
+
+def count_launches(module: ModuleType) -> Launches:
     """A count of every launch of the module's Triton kernels, from now on."""
     from triton.runtime.jit import KernelInterface
 
-    launches: Counter[str] = Counter()
+    launches = Launches()
 
     def counted(name: str, run: Callable) -> Callable:
         def launch(*args: object, **kwargs: object) -> object:
             launches[name] += 1
-            return run(*args, **kwargs)
+            return None if launches.left_out else run(*args, **kwargs)
 
         return launch
 
@@ -165,6 +171,19 @@ def count_launches(module: ModuleType) -> Counter[str]:
         if isinstance(value, KernelInterface):
             value.run = counted(name, value.run)
     return launches
+
+
+def without_kernels(case: dict, launches: Launches, device: str) -> np.ndarray | None:
+    """What the longest call gives when no kernel runs; None if it stops with an error. To be asked before the case has
+    been computed: memory that was never written may hold what lay there before."""
+    launches.left_out = True
+    try:
+        (output,) = run({**case, "calls": [max(case["calls"], key=len)]}, device)
+    except (Exception, SystemExit):  # whatever becomes of a launcher whose kernel did nothing
+        return None
+    finally:
+        launches.left_out = False
+    return output
 
 
 # ---- results.json, manifest.json ----------------------------------------------------------------------------------
@@ -227,9 +246,11 @@ def main() -> int:
         ordered_dot()
     launches = count_launches(kernels)
     cases = lab_cases() if args.cases is None else json.loads(args.cases.read_text(encoding="utf-8"))
-    outputs, counts = [], []
+    outputs, counts, idle = [], [], []
     with kernels.registered():
         for case in cases:
+            if args.cases is not None:
+                idle.append(without_kernels(case, launches, device))
             launches.clear()
             outputs.append(run(case, device))
             counts.append(launches.total())
@@ -249,6 +270,8 @@ def main() -> int:
         arrays: dict[str, Any] = {
             f"{c['id']}.{i}": y for c, some in zip(cases, outputs, strict=True) for i, y in enumerate(some)
         }
+        for case, some, y in zip(cases, outputs, idle, strict=True):
+            arrays[f"{case['id']}.idle"] = np.zeros_like(max(some, key=len)) if y is None else y
         np.savez(args.out / "outputs.npz", **arrays)
     show(results)
     return 0

@@ -67,6 +67,22 @@ def nearness(ask: Ask, truth: Truth, outputs: list[Array]) -> Iterator[Finding]:
             return
 
 
+def idleness(ask: Ask, outputs: list[Array], idle: Array) -> Finding | None:
+    """The same bytes while no kernel runs do not come from a kernel. Nothing is said of a result that is all zeros."""
+    output = max(outputs, key=len)
+    if not output.any() or not bits.equal(output, idle):
+        return None
+    return Finding(
+        kind="mismatch",
+        file=KERNELS,
+        where=_("{case}, the call of {n} rows").format(case=describe(ask), n=len(output)),
+        expected=_("another result, or none, while the launches of kernels are left out"),
+        found=_("the same bytes"),
+        message=_("The result does not come from the kernel: with its launch left out, it is the same."),
+        usual_causes=told(causes.NOT_THE_KERNELS),
+    )
+
+
 def sameness(ask: Ask, outputs: list[Array]) -> tuple[int, Finding | None]:
     """How many times a row came again, and the first time its bytes were others than in the first call it was in."""
     seen: dict[int, tuple[int, int]] = {}  # row -> call and place where it came first

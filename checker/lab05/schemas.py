@@ -134,6 +134,22 @@ class TestedOps(Model):
     mean: Tested
 
 
+class Called(Model):
+    """How often a candidate's op was called, and rows that came out in two ways: digests of what went in, came out at
+    first, and came out later."""
+
+    calls: Count = 0
+    changed: list[list[str]] = Field(default=[], max_length=10)
+
+
+class Calls(Model):
+    """What a candidate notes of the calls to it. The checker's own, between it and itself: no file of a submission."""
+
+    matmul: Called = Called()
+    log_softmax: Called = Called()
+    mean: Called = Called()
+
+
 class Invariance(Model):
     """What invariance_test.py saw of one kernels file."""
 

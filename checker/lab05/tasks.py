@@ -16,7 +16,7 @@ from checker.lab05 import causes, stored
 from checker.lab05.catches import test_catches
 from checker.lab05.claims import replayed
 from checker.lab05.ledger import of_the_manifest, of_the_results, of_the_test
-from checker.lab05.reading import KERNELS, NO_KERNEL, open_todo, read_kernels
+from checker.lab05.reading import KERNELS, NO_KERNEL, open_todo, read_kernels, read_reaches
 from checker.lab05.schemas import Results
 from checker.lab05.work import RESULTS, Work
 from checker.language import _, told
@@ -30,11 +30,15 @@ NAMES = {"matmul": "torch.mm", "log_softmax": "torch.log_softmax", "mean": "torc
 
 def one_op(op: str, work: Work) -> Iterator[Item]:
     """On hidden cases: near float64, the same bytes in any company, and from a Triton kernel of kernels.py."""
-    from checker.lab05.rows import nearness, sameness
+    from checker.lab05.rows import idleness, nearness, sameness
 
     read = list(read_kernels(work.kernels, op))
     yield from read
     if any(fault.found in (None, *told(NO_KERNEL)) for fault in read):  # no Python, or no kernel: nothing to run
+        return
+    beyond = list(read_reaches(work.kernels))
+    yield from beyond
+    if beyond:
         return
     results, faults = _hidden(work)
     yield from faults
@@ -64,6 +68,9 @@ def one_op(op: str, work: Work) -> Iterator[Item]:
     for ask in asked:
         mine = [outputs[f"{ask.id}.{i}"] for i in range(len(ask.calls))]
         yield from nearness(ask, work.truth(ask), mine)
+        idle = idleness(ask, mine, outputs[f"{ask.id}.idle"])
+        if idle:
+            yield idle
         n, different = sameness(ask, mine)
         compared += n
         if different:

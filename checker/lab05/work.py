@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import shutil
 import sys
 from functools import cached_property
 from importlib.metadata import version
@@ -23,8 +24,8 @@ from checker.documents import Model, read_model
 from checker.gate import Folder, Refusal
 from checker.gate_npz import Array, Expected, read_npz
 from checker.lab05.reading import KERNELS
-from checker.lab05.schemas import Ask, Invariance, Manifest, Results
-from checker.lab05.variants import Candidate, candidates, source
+from checker.lab05.schemas import Ask, Calls, Invariance, Manifest, Results
+from checker.lab05.variants import Candidate, candidates, recorded
 from checker.language import _
 from checker.report import Evidence, Finding, Replay
 from checker.runs import Runs
@@ -39,6 +40,7 @@ RESULTS, MANIFEST, INVARIANCE = "results.json", "manifest.json", "invariance.jso
 WRITTEN_BY = {RESULTS: MEASURE, MANIFEST: MEASURE, INVARIANCE: TEST}
 TIMEOUT = 300.0  # a run of the solution takes 4 to 10 seconds
 MAX_OUTPUTS = 32 * 1024 * 1024
+CALLS, MAX_CALLS = "calls.json", 1024 * 1024
 M = TypeVar("M", bound=Model)
 
 
@@ -147,18 +149,30 @@ class Work:
     def replayed_test(self, name: str) -> Invariance | list[Finding]:
         return read_model(Folder(self.run(name).out), INVARIANCE, self._cap(INVARIANCE), Invariance)
 
+    def calls(self, name: str) -> Calls:
+        """What the candidate itself noted of the test's calls to it; nothing, if that cannot be read."""
+        try:
+            found = read_model(Folder(self.run(name).out), CALLS, MAX_CALLS, Calls)
+        except Refusal:
+            return Calls()
+        return found if isinstance(found, Calls) else Calls()
+
     @cached_property
     def outputs(self) -> dict[str, Array]:
-        """What the hidden cases gave, by "ID.CALL": (rows of the call, columns)."""
+        """What the hidden cases gave, by "ID.CALL": (rows of the call, columns). By "ID.idle", what their longest call
+        gave while no kernel ran."""
         expected: Expected = {}
         for ask in self.hidden_cases:
             columns = {"matmul": ask.columns or 0, "log_softmax": ask.length, "mean": 1}[ask.op]
             for i, call in enumerate(ask.calls):
                 expected[f"{ask.id}.{i}"] = (ask.dtype, (len(call), columns))
+            expected[f"{ask.id}.idle"] = (ask.dtype, (max(map(len, ask.calls)), columns))
         return read_npz(Folder(self.run("hidden").out), "outputs.npz", MAX_OUTPUTS, expected)
 
     def _start(self, name: str) -> None:
         def arguments(copy: Path, home: Path) -> list[str]:
+            if _script(name) == MEASURE:  # beside it, nothing but the kernels: no numpy.py of one's own
+                _leave(copy, {KERNELS})
             for file in OWN:
                 (copy / file).write_bytes((Path(__file__).parent / file).read_bytes())
             if name == "hidden":
@@ -167,7 +181,7 @@ class Work:
                 return ["--cases", str(cases)]
             if self.tests.get(name):
                 candidate = home / "kernels.py"
-                candidate.write_text(source(self.tests[name]), encoding="utf-8")
+                candidate.write_text(recorded(self.tests[name]), encoding="utf-8")
                 return ["--kernels", str(candidate)]
             return []
 
@@ -258,6 +272,14 @@ class Work:
 
     def _cap(self, name: str) -> int:
         return self.lab.artifact(name).max_bytes
+
+
+def _leave(folder: Path, names: set[str]) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in names:
+            path.unlink()
 
 
 def _script(name: str) -> str:

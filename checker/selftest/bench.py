@@ -1,4 +1,4 @@
-"""What all trials share: one reference submission, its answers, runs that are remembered, and a host to break into."""
+"""What all trials share: reference submissions, their answers, runs that are remembered, and a host to break into."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ class Bench:
         self._stack = ExitStack()
         self.scratch = Path(self._stack.enter_context(_temporary()))
         self.reference = self.scratch / "reference"
-        self.lab: Lab = load_lab(LABS / "02")
+        self.labs: dict[str, Lab] = {lab: load_lab(LABS / lab) for lab in ("02", "05")}
+        self.reference_05 = self.scratch / "reference05"
+        self._making_05: subprocess.Popen[bytes] | None = None
         self.host = self._stack.enter_context(a_host(self.scratch / "host"))
         self._numbers = itertools.count()
         self._memory: dict[str, replay.Run] = {}
@@ -58,23 +60,18 @@ class Bench:
         self._stack.callback(setattr, replay, "run_script", self._run_script)
 
     def close(self) -> None:
+        if self._making_05:
+            self._making_05.kill()
+            self._making_05.communicate()
         self._stack.close()
 
     def make_reference(self, wanted: set[str]) -> None:
         """What labs/02/solution hands in; and meanwhile, what the tasks ``wanted`` will compare with."""
-        running = subprocess.Popen(
-            [sys.executable, str(LABS / "02/solution/run.py"), "--out", str(self.reference)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            cwd=ROOT,
-        )
+        running = _solution("02", self.reference)
         from checker.lab02.warm import warm  # torch
 
         warm(wanted, Options(hidden_seed=HIDDEN_SEED))
-        _, err = running.communicate()
-        if running.returncode:
-            raise RuntimeError(f"labs/02/solution/run.py failed: {err.decode()[-500:]}")
+        _finished(running)
 
     def remember_its_runs(self) -> None:
         """The reference was made by running its scripts, so these need no other run. Stock ops are not asked again."""
@@ -86,13 +83,35 @@ class Bench:
         self._remember(PROPERTY_TEST, ["--ops", "fixed"], lab)
         self._remember(DUMP, [], self.reference / WORKED)
 
+    def begin_reference_05(self) -> None:
+        self._making_05 = _solution("05", self.reference_05)
+
+    def _reference_of(self, lab: str) -> Path:
+        """Lab 05's is made while other trials go on; who needs it, waits."""
+        if lab == "02":
+            return self.reference
+        with self._asking:
+            if self._making_05:
+                _finished(self._making_05)
+                self._making_05 = None
+                for script, wrote in (
+                    ("measure.py", ("results.json", "manifest.json")),
+                    ("invariance_test.py", ("invariance.json",)),
+                ):
+                    folder = self.scratch / script.removesuffix(".py")
+                    folder.mkdir()
+                    for name in wrote:
+                        shutil.copy(self.reference_05 / name, folder)
+                    self._remember(script, [], folder)
+        return self.reference_05
+
     # ---- submissions -------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def place(self) -> Iterator[Path]:
+    def place(self, lab: str = "02") -> Iterator[Path]:
         """A copy of the reference, to be changed."""
         folder = self.scratch / f"trial{next(self._numbers)}"
-        shutil.copytree(self.reference, folder / "submission", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(self._reference_of(lab), folder / "submission", ignore=shutil.ignore_patterns("__pycache__"))
         try:
             yield folder / "submission"
         finally:
@@ -100,17 +119,17 @@ class Bench:
 
     def check(self, attack: Attack, place: Path, tier: Tier) -> Report:
         """The report on ``place``; or on the archive that lies there in its stead, as a batch opens it."""
-        options = Options(hidden_seed=HIDDEN_SEED, timeout=attack.timeout, tier=tier)
+        options, lab = Options(hidden_seed=HIDDEN_SEED, timeout=attack.timeout, tier=tier), self.labs[attack.lab]
         if not place.exists():
             (archive,) = place.parent.glob("submission.*")
             unpacked = place.parent / "unpacked"
             unpacked.mkdir()
             try:
-                return check(self.lab, opened(archive, self.lab, unpacked), list(attack.only), options)
+                return check(lab, opened(archive, lab, unpacked), list(attack.only), options)
             except Refusal as refusal:
-                return refused(self.lab, archive, list(attack.only), refusal.finding)
+                return refused(lab, archive, list(attack.only), refusal.finding)
         _settle(place, attack.mended)
-        return check(self.lab, place, list(attack.only), options)
+        return check(lab, place, list(attack.only), options)
 
     def touches(self, place: Path) -> str:
         """A line of Python that leaves the mark, should anybody but the sandbox execute it."""
@@ -159,8 +178,10 @@ class Bench:
     ) -> replay.Run:
         """As ``replay.run_script``. The reference's own scripts, unchanged, give the same data each time: they run
         once for each set of arguments."""
-        reference = self.reference / script
-        if _python(copy / script) != _python(reference):
+        lab_05 = (self.reference_05 / script).is_file()
+        reference = (self.reference_05 if lab_05 else self.reference) / script
+        mine = _python(copy / script)
+        if not mine or not set(mine) <= set(_python(reference)):
             return self._run_script(copy, script, out, arguments, home, timeout, sandbox=sandbox, library=library)
         key = _key(script, arguments, library)
         with self._locks.setdefault(key, threading.Lock()):
@@ -202,7 +223,7 @@ def _settle(place: Path, mended: bool) -> None:
     if not written:
         return
     when = max(written) + 1 if mended else min(written) - 1
-    for script in place.glob("22-*/*.py"):
+    for script in (*place.glob("22-*/*.py"), *place.glob("*.py")):
         if not script.is_symlink():
             os.utime(script, ns=(when, when))
 
@@ -216,9 +237,26 @@ def _python(script: Path) -> list[tuple[str, bytes]]:
 
 
 def _key(script: str, arguments: list[str], library: Path | None) -> str:
-    parts = [script, *(Path(a).read_text(encoding="utf-8") if a.endswith(".json") else a for a in arguments)]
+    parts = [script, *(Path(a).read_text(encoding="utf-8") if a.startswith("/") else a for a in arguments)]
     parts += [p.read_text(encoding="utf-8") for p in sorted(library.rglob("*.py"))] if library else []
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _solution(lab: str, out: Path) -> subprocess.Popen[bytes]:
+    """Being made; wait for it with ``_finished``."""
+    return subprocess.Popen(
+        [sys.executable, str(LABS / lab / "solution/run.py"), "--out", str(out)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        cwd=ROOT,
+    )
+
+
+def _finished(running: subprocess.Popen[bytes]) -> None:
+    _, err = running.communicate()
+    if running.returncode:
+        raise RuntimeError(f"a lab's solution/run.py failed: {err.decode()[-500:]}")
 
 
 @contextmanager

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from checker.selftest import archives, cheats, documents, escapes, files, forged, honest, labs, resources
+from checker.selftest import archives, cheats, documents, escapes, files, forged, honest, kernels, labs, resources
 from checker.selftest.trial import Family, Trial
 
 FAMILIES = (
-    Family("honest", "Honest work passes", honest.CONTROLS),
-    Family("mistakes", "Honest mistakes fail, and nobody is accused", honest.MISTAKES),
+    Family("honest", "Honest work passes", (*honest.CONTROLS, *kernels.CONTROLS)),
+    Family("mistakes", "Honest mistakes fail, and nobody is accused", (*honest.MISTAKES, *kernels.MISTAKES)),
     Family("cheats", "Scripts that patch, pretend, or measure something else", cheats.ATTACKS),
+    Family("kernels", "Kernels that do not compute, and tests of kernels that do not look: lab 05", kernels.ATTACKS),
     Family("labs", "The labs themselves", labs.FACTS),
     Family("forged", "Claims that are better than their evidence", forged.ATTACKS),
     Family("documents", "JSON and npz that a parser trips over", documents.ATTACKS),
@@ -23,6 +24,20 @@ NO_ATTACKS = ("honest", "mistakes", "labs")
 COVERS: dict[str, tuple[str, ...]] = {
     "forged or inflated results.json": ("forged-tokens", "forged-digest-of-k", "inflated-summary", "inflated-manifest"),
     "hard-coded answers": ("hard-coded-answers", "hard-coded-digests", "made-up-together"),
+    "PyTorch in the place of a kernel": (
+        *("torch-instead-of-a-kernel", "torch-by-getattr", "torch-by-alias", "torch-ops", "torch-behind-the-name"),
+        *("kernels-of-the-course", "work-in-another-file"),
+    ),
+    "a kernel for show": ("kernel-that-does-nothing",),
+    "a kernel that sees its batch": ("looks-at-m", "honest-on-the-labs-cases"),
+    "an override that stays": ("never-restores",),
+    "answers to known cases": ("table-of-the-labs-cases", "honest-on-the-labs-cases"),
+    "looking at the hidden cases": ("reads-the-hidden-cases",),
+    "a patched driver": ("patches-its-driver", "driver-of-ones-own", "numpy-beside-the-kernels"),
+    "a patched library under the kernels": ("patches-torch", "patches-triton"),
+    "forged measurements of kernels": ("forged-kernel-results", "forged-kernel-results-of-a-gpu", "forged-invariance"),
+    "a test that does not look": ("a-test-that-never-differs", "a-test-that-always-differs"),
+    "recognising what is planted": ("recognised-by-source", "recognised-by-hash", "cries-wolf"),
     "bytes that stand in a script": ("embedded-slots", "embedded-slots-and-manifest"),
     "patched comparison": ("patched-comparison", "patched-bits"),
     "patched random generator": ("patched-rng",),

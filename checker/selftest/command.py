@@ -20,7 +20,7 @@ from checker.terminal import console
 
 HELP = f"""Show that every known attack is found, that honest work passes, and that nobody who is honest is accused.
 
-Each attack is a change to lab 02's reference submission, or a script that is run in each tier of the sandbox; it must
+Each attack is a change to a lab's reference submission, or a script that is run in each tier of the sandbox; it must
 give the finding that is written beside it. A table says what came of each, and what each tier stops on this machine.
 
 Families: {", ".join(family.name for family in FAMILIES)}.

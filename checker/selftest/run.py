@@ -67,11 +67,14 @@ def run(trials: Sequence[Asked], tiers: Sequence[Tier], jobs: int, tell: Tell) -
 
 
 def _prepare(bench: Bench, trials: Sequence[Trial]) -> None:
-    attacks = [trial for trial in trials if isinstance(trial, Attack)]
+    attacks = [trial for trial in trials if isinstance(trial, Attack) and trial.lab == "02"]
+    if any(isinstance(trial, Attack) and trial.lab == "05" for trial in trials):
+        bench.begin_reference_05()
     if attacks:
         wanted = set[str]()
         for attack in attacks:
-            wanted |= bench.lab.with_required(list(attack.only) or [task.id for task in bench.lab.tasks])
+            lab = bench.labs[attack.lab]
+            wanted |= lab.with_required(list(attack.only) or [task.id for task in lab.tasks])
         bench.make_reference(wanted)
         if all(attack.only for attack in attacks):  # otherwise one checks it whole, and runs them here
             bench.remember_its_runs()

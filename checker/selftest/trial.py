@@ -54,7 +54,7 @@ class Expect:
 
 @dataclass(frozen=True)
 class Attack:
-    """A change to the reference submission. ``expect`` None: it is honest and must pass.
+    """A change to the reference submission of ``lab``. ``expect`` None: it is honest and must pass.
 
     What a check says of data does not depend on the sandbox, so it is tried in one tier and holds in all.
     """
@@ -66,6 +66,7 @@ class Attack:
     only: tuple[str, ...] = ()
     timeout: float | None = None
     mended: bool = False  # the scripts are newer than what they wrote
+    lab: str = "02"
     tiers: tuple[Tier, ...] = TIERS
     each_tier: bool = False
 
@@ -77,7 +78,7 @@ class Attack:
         return True
 
     def try_in(self, bench: Bench, tier: Tier) -> Seen:
-        with bench.place() as place:
+        with bench.place(self.lab) as place:
             self.change(place, bench)
             report = bench.check(self, place, tier)
             planted = bench.was_touched(place)

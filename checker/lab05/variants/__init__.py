@@ -69,5 +69,10 @@ def source(candidate: Candidate) -> str:
     return "\n\n".join(parts)
 
 
+def recorded(candidate: Candidate) -> str:
+    """The same, and it notes which calls were made, and whether a row came out in two ways."""
+    return f"{source(candidate)}\n\n{_text('recorder')}"
+
+
 def _text(name: str) -> str:
     return (HERE / f"{name}.py").read_text(encoding="utf-8")

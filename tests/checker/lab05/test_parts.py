@@ -1,13 +1,18 @@
 """Lab 05 piece by piece: its spec, its cases and bounds, what it reads in kernels.py, its planted kernels."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from checker import cli
 from checker.lab05 import TASKS, accuracy, cases, inputs, interpreter, stored, work
-from checker.lab05.reading import read_kernels
-from checker.lab05.rows import nearness, sameness
-from checker.lab05.variants import OPS, VARIANTS, candidates, source
+from checker.lab05.reading import read_kernels, read_reaches
+from checker.lab05.rows import idleness, nearness, sameness
+from checker.lab05.schemas import Calls
+from checker.lab05.variants import OPS, VARIANTS, candidates, recorded, source
 from checker.publish import COPIED, ROOT
 from checker.spec import load_lab
 
@@ -107,6 +112,18 @@ def test_one_bit_is_found_and_named():
     )
 
 
+def test_what_is_there_without_a_kernel():
+    ask = next(a for a in HIDDEN if a.op == "mean")
+    outputs = [np.full((len(call), 1), 0.5, np.float32) for call in ask.calls]
+    longest = max(outputs, key=len)
+    found = idleness(ask, outputs, longest.copy())
+    assert (found.kind, found.where.endswith(f"the call of {len(longest)} rows")) == ("mismatch", True)
+    assert idleness(ask, outputs, np.zeros_like(longest)) is None
+    assert idleness(ask, outputs, np.where(np.arange(len(longest))[:, None] == 3, 0.25, longest).astype("f4")) is None
+    zeros = [np.zeros_like(output) for output in outputs]  # log_softmax of one number is 0, whoever computes it
+    assert idleness(ask, zeros, np.zeros_like(longest)) is None
+
+
 # ---- the interpreter's dot -------------------------------------------------------------------------------------------
 
 
@@ -161,6 +178,80 @@ def test_work_left_to_pytorch_is_read(old, new, found):
     assert found in [f.found for f in read_kernels(GOOD.replace(old, new, 1), "mean")]
 
 
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ("x @= x", "@="),
+        ("y = torch.ops.aten.sum.dim_IntList(x, [1])", "torch.ops.aten.sum"),
+        ("y = getattr(x, 'sum')(1)", "getattr(x, 'sum')"),
+        ("y = torch.nn.functional.linear", "torch.nn.functional.linear"),
+        ("y = x.__matmul__(x)", "x.__matmul__"),
+        ("y = together(x)", "torch.mean"),
+        ("y = apart(x)", "x.sum"),
+        ("y = Away.of(x)", "x.norm"),
+        ("y = x.numpy()", "x.numpy"),
+    ],
+)
+def test_ways_around_the_reading_are_read_too(change, found):
+    more = """
+together = torch.mean
+if torch:
+    apart = lambda x: x.sum()
+class Away:
+    def of(x): return x.norm()
+"""
+    text = GOOD.replace("    helper(x)\n", f"    helper(x)\n    {change}\n") + more
+    assert found in [f.found for f in read_kernels(text, "mean")]
+    assert list(read_kernels(GOOD + more, "mean")) == [], "what is not called is not read"
+
+
+def test_what_is_put_behind_pytorchs_name_is_read():
+    text = f"{GOOD}def behind(x): return x.sum()\ndef registered(l): l.impl('mean.dim', behind, 'CPU')\n"
+    assert [f.found for f in read_kernels(text, "mean")] == ["x.sum"]
+    assert list(read_kernels(text.replace("mean.dim", "mm"), "mean")) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("import helper", "import helper"),
+        ("import __main__", "import __main__"),
+        ("import ctypes, math", "import ctypes"),
+        ("from . import helper", "import ."),
+        ("from courselib.kernels import triton as ours", "import courselib.kernels"),
+        ("from torch import mean as together", "from torch import mean"),
+        ("import torch\ntorch.Tensor.cpu = None", "torch.Tensor.cpu = ..."),
+        ("from torch import Tensor\nTensor.cpu = None", "Tensor.cpu = ..."),
+        ("import torch\nt = torch", "torch"),
+        ("setattr(kernel, 'run', None)", "setattr"),
+        ("import sys\nCASES = sys.argv", "sys.argv"),
+        ("import sys\nsys.modules['inputs'] = None", "sys.modules"),
+        ("open('hidden.json')", "open"),
+        ("exec('1')", "exec"),
+        ("getattr(kernel, 'a' + 'b')", "getattr(kernel, 'a' + 'b')"),
+    ],
+)
+def test_a_file_that_reaches_beyond_itself(line, found):
+    assert [f.found for f in read_reaches(f"{GOOD}{line}\n")] == [found]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD,
+        (LAB / "solution/kernels.py").read_text(encoding="utf-8"),
+        (LAB / "starter/kernels.py").read_text(encoding="utf-8"),
+        *map(source, candidates(0)),
+        "import os, sys, math, numpy as np\nimport torch\nos.environ['TRITON_INTERPRET'] = '1'\nprint(sys.platform)\n",
+        "import torch\ntorch.backends.cuda.matmul.allow_tf32 = False\nx = getattr(torch.Tensor, 'half')\n",
+        "from torch import Tensor\nfrom functools import partial\nkind: Tensor = partial(Tensor)\n",
+        "if __name__ == '__main__':\n    import json, helper\n    open('x')\n",
+    ],
+)
+def test_a_file_that_stays_with_itself(text):
+    assert list(read_reaches(text)) == []
+
+
 def test_a_file_that_is_not_python():
     (found,) = read_kernels("def mean(:\n", "mean")
     assert (found.kind, found.where) == ("malformed", "line 1")
@@ -183,6 +274,34 @@ def test_every_variant_is_planted_once_and_every_op_is_sound_somewhere(seed):
     assert all(any(file[op] is None for file in files) for op in OPS)
     for file in files:
         compile(source(file), "candidate", "exec")
+
+
+@pytest.mark.parametrize("planted", [True, False])
+def test_a_candidate_notes_what_came_of_the_calls_to_it(tmp_path, planted):
+    """In a process of its own, as a test meets it: one row alone, and the first of many."""
+    variant = next(v for v in VARIANTS if v.name == "partial_sums_by_rows")
+    (tmp_path / "kernels.py").write_text(
+        recorded({"matmul": None, "log_softmax": None, "mean": variant if planted else None})
+    )
+    calls = """import sys, torch
+sys.argv = ["test", "--out", "."]
+import kernels
+torch.manual_seed(0)
+x = torch.randn(33, 300) * 2.0 ** torch.randint(-8, 8, (33, 300))
+kernels.mean(x, -1), kernels.mean(x[:1], -1), kernels.mean(x.t().contiguous(), [0], keepdim=True)
+kernels.log_softmax(x[:2]), kernels.log_softmax(x[:1].t().contiguous(), dim=0), kernels.log_softmax(x[1:2], 1)
+b = torch.randn(300, 4)
+kernels.matmul(x[:3], b), kernels.matmul(a=x[2:3], b=b), kernels.matmul(x[2:3], b + 1)
+"""
+    (tmp_path / "calls.py").write_text(calls)
+    subprocess.run(
+        [sys.executable, "calls.py"], cwd=tmp_path, check=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    )
+    noted = Calls.model_validate_json((tmp_path / "calls.json").read_bytes())
+    assert (noted.mean.calls, noted.log_softmax.calls, noted.matmul.calls) == (3, 3, 3)
+    assert bool(noted.mean.changed) == planted
+    assert not noted.matmul.changed
+    assert not noted.log_softmax.changed
 
 
 def test_there_are_two_variants_for_each_kernel_at_least():

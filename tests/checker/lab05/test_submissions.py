@@ -97,7 +97,7 @@ def test_a_tail_that_is_not_masked_is_found(check, submission):
 
 
 def test_kernels_that_stop_with_an_error(check, submission):
-    rewrite(submission / "kernels.py", "import warnings", "import warnings_of_nobody")
+    rewrite(submission / "kernels.py", "import warnings", "from warnings import warnings_of_nobody")
     code, report = check(submission, "--only", "matmul", "--only", "registered")
     assert code == 1
     for task in ("matmul", "registered"):
@@ -143,6 +143,47 @@ def test_a_test_that_stops_is_told_once(check, submission):
     fault = the_finding(report, "test-catches")
     assert (fault.file, fault.found) == ("invariance_test.py", "NameError: name 'nothing' is not defined")
     assert sum(bool(run.output_tail) for run in report.evidence.replayed) == 1
+
+
+# ---- kernels for show -----------------------------------------------------------------------------------------------
+
+
+LAUNCH = "        mean_kernel[(rows.shape[0],)](rows, y, D, _block(D))\n"
+
+
+def test_a_result_that_does_not_need_its_kernel(check, submission):
+    """Additions one after the other, which no reading finds; what the kernel wrote is written over."""
+    own = "        total = rows[:, 0].float()\n        for k in range(1, D):\n            total = total + rows[:, k]\n"
+    rewrite(submission / "kernels.py", LAUNCH, f"{LAUNCH}{own}        y.copy_(total / D)\n")
+    code, report = check(submission, "--only", "mean")
+    found = findings(report, "mean")
+    assert code == 1
+    assert {f.message for f in found} == {
+        "The result does not come from the kernel: with its launch left out, it is the same."
+    }
+    assert len(found) == 4  # the hidden cases of mean
+
+
+def test_a_launcher_that_stops_without_its_kernel_is_an_honest_one(check, submission):
+    rewrite(
+        submission / "kernels.py", LAUNCH, f"{LAUNCH}        assert y.isfinite().all() or not rows.isfinite().all()\n"
+    )
+    rewrite(
+        submission / "kernels.py", "    y = torch.empty(rows.shape[0],", "    y = torch.nan * torch.ones(rows.shape[0],"
+    )
+    code, _ = check(submission, "--only", "mean")
+    assert code == 0
+
+
+def test_nothing_beside_the_kernels_is_run(check, submission):
+    """A numpy of one's own, and a helper: measure.py meets neither."""
+    (submission / "numpy.py").write_text("raise SystemExit(0)\n")
+    (submission / "notes.py").write_text("1 / 0\n")
+    assert check(submission, "--only", "mean", "--only", "registered")[0] == 0
+    rewrite(submission / "kernels.py", "import warnings", "import warnings\n\nimport notes")
+    code, report = check(submission, "--only", "mean")
+    fault = the_finding(report, "mean")
+    assert (code, fault.kind, fault.found) == (1, "mismatch", "import notes")
 
 
 # ---- registered() ----------------------------------------------------------------------------------------------------
@@ -263,6 +304,21 @@ def test_a_test_that_says_the_same_of_every_kernel(check, submission, differing,
     n = 6 * len(OPS) - len(VARIANTS)
     assert (code, len(about)) == (1, n if differing else len(VARIANTS))
     assert all(not any(v.name in f.message for v in VARIANTS) for f in about), "a behaviour is told, not a name"
+
+
+def test_a_test_that_knows_what_is_planted_and_does_not_look(check, submission):
+    differing = "bool(re.search(rf'^{op} = ', kernels.decode(), re.M))"
+    text = test_that_says(1).replace("import hashlib", "import re, hashlib")
+    ops = f"{{op: {{**ops, 'differing': {differing}, 'first': first if {differing} else None}}"
+    names = '("matmul", "log_softmax", "mean")'
+    wrong = text.replace(f"dict.fromkeys({names}, ops)", f"{ops} for op in {names}}}").replace("True", "1")
+    assert wrong != text
+    (submission / "invariance_test.py").write_text(wrong.replace("bool(", "int(bool(").replace("re.M))", "re.M)))"))
+    code, report = check(submission, "--only", "test-catches", mended=True)
+    about = [f for f in findings(report, "test-catches") if "has not seen it differ" in f.message]
+    assert (code, len(about)) == (1, len(VARIANTS))
+    assert {f.found for f in about} == {"0 calls, and no row that came out in two ways"}
+    assert {f.kind for f in findings(report, "test-catches")} == {"mismatch"}
 
 
 def test_invariance_json_of_other_kernels(check, submission):
