@@ -205,7 +205,7 @@ for name, trace in (("cached", cached), ("again", full)):
     print(f"{name:8}", *bits.hex_words(k[3, 0, 0])[:3])
 
 # %% [markdown]
-# The last digits. And of all the others, how many rows have the same bytes?
+# On the machine that built this page it is the last digits again. And of all the others, how many rows differ?
 
 
 # %% tags=["nbval-ignore-output"]
@@ -231,7 +231,7 @@ def count_rows(runs):
 count_rows(stock)
 
 # %% [markdown]
-# Nearly all of them differ. Not by much:
+# There, nearly all of them. Not by much:
 
 
 # %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "Heat map of one stock run, a line for K and V of each layer, a column for each slot: almost every row differs, by ten to some thousand ULPs."}}
@@ -277,13 +277,13 @@ print(str(first_divergence(cached, full)).replace(": ", ":\n"))
 
 # %% [markdown]
 # On the machine that built this page that is one word of the first decode step, in the first layer: the same q, k and v
-# went in, and one number came out one step higher. All that the map above shows began there. It went into the next
-# product, and through a norm into all 128 numbers of its row; into the next layer's K and V; and so into every word
-# that was said later.
+# went in, and one number came out one step higher. It goes on into the next product; through a norm into all 128
+# numbers of its row; into the next layer's K and V; and so into every word that is said later.
 #
-# Whatever it names on yours, it is an operation that adds up many numbers: attention, or a matrix product. The plainest
-# of them is the product. Everything that a row of `x @ w` needs is that row of `x`, and `w`. So hand the library one
-# row, then the same row among others, and compare what it makes of it:
+# It is not alone. In the map above, the rows of layer 0 differ too, and those are made before any attention, by a norm
+# and a matrix product. Whatever is named on your machine, it is an operation that adds up many numbers. The plainest of
+# them is the product. Everything that a row of `x @ w` needs is that row of `x`, and `w`. So hand the library one row,
+# then the same row among others, and compare what it makes of it:
 
 # %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "Step plot: how many words of row 0 of a matrix product differ from the row computed alone, against the number of rows in the call. On stock operations the line jumps at some sizes; on fixed-order operations it stays at zero."}}
 torch.manual_seed(0)
