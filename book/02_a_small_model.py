@@ -791,9 +791,9 @@ def table(rows):
 table(
     {
         "nothing cut": lambda case: None,
-        "cut: its own adverbial": lambda case: cut(case.slots),
-        "cut: the other adverbial": lambda case: cut(case.first_slots),
-        "cut: the first clause": lambda case: cut(first_clause(case)),
+        "cut: own adverbial": lambda case: cut(case.slots),
+        "cut: other adverbial": lambda case: cut(case.first_slots),
+        "cut: first clause": lambda case: cut(first_clause(case)),
     }
 )
 
