@@ -13,7 +13,7 @@ from checker.gate import Refusal
 from checker.lab03 import cases, causes
 from checker.lab03.claims import mismatch, replayed
 from checker.lab03.mistakes import one
-from checker.lab03.schemas import AskedFit, AskedMedian, Fits
+from checker.lab03.schemas import AskedFit, AskedFits, AskedMedian, Fits
 from checker.lab03.work import ANALYSIS, FIT, Work, series
 from checker.language import N_, _
 from checker.report import Finding
@@ -151,27 +151,30 @@ def fit(work: Work) -> Iterator[Item]:
     yield from replayed(work, "fits", found)
     if not isinstance(found, Fits):
         return
-    asked = work.numbers
-    exponents, prefactors = [each.exponent for each in found.fits], [each.prefactor for each in found.fits]
-    faults = list(_medians(asked.medians, found.medians))
-    if any(exponents) or any(prefactors):
-        # A prefactor beside a wrong exponent is wrong because of it: one finding, and both are open.
-        steep = list(_exponents(asked.fits, exponents))
-        right = 3 - len(faults) - 2 * len(steep)
-        level = [] if steep else list(_prefactors(asked.fits, prefactors))
-        right -= len(level)
-        faults += steep + level
-    else:
-        message = _("TODO 6 of fit.py: not begun yet, it gives 0 for everything.")
-        faults.append(mismatch(FIT, "fit(x, y, low, high)", _("(exponent, prefactor)"), "(0.0, 0.0)", message))
-        right = 2 - len(faults)
-    yield from faults
-    yield Part(right, of=3)
+    yield from judged(work.numbers, found)
     work.recomputed(
         _("fit.py: {medians} medians and {fits} fits of hidden numbers").format(
-            medians=len(asked.medians), fits=len(asked.fits)
+            medians=len(found.medians), fits=len(found.fits)
         )
     )
+
+
+def judged(asked: AskedFits, found: Fits) -> Iterator[Finding | Part]:
+    """A finding for each of the three that is wrong somewhere, and which part is right."""
+    exponents, prefactors = [each.exponent for each in found.fits], [each.prefactor for each in found.fits]
+    faults = list(_medians(asked.medians, found.medians))
+    right = 1 - len(faults)
+    if not any(exponents) and not any(prefactors):
+        message = _("TODO 6 of fit.py: not begun yet, it gives 0 for everything.")
+        faults.append(mismatch(FIT, "fit(x, y, low, high)", _("(exponent, prefactor)"), "(0.0, 0.0)", message))
+    elif steep := list(_exponents(asked.fits, exponents)):
+        faults += steep  # a prefactor beside a wrong exponent is wrong because of it
+    else:
+        level = list(_prefactors(asked.fits, prefactors))
+        faults += level
+        right += 2 - len(level)
+    yield from faults
+    yield Part(right, of=3)
 
 
 def _medians(asked: Sequence[AskedMedian], found: Sequence[float | None]) -> Iterator[Finding]:

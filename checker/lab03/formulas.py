@@ -35,7 +35,7 @@ def costs(work: Work) -> Iterator[Item]:
     found, faults = _formulas(work)
     yield from faults
     if found is not None:
-        yield from _all(work.steps, found.steps, truth.of_step, mistakes.named)
+        yield from judged(work.steps, found.steps, truth.of_step, mistakes.named)
         n = len(work.steps) * len(truth.QUANTITIES)
         work.recomputed(_("costs.py: {n} numbers for forward passes, of the lab's and of hidden shapes").format(n=n))
 
@@ -45,7 +45,7 @@ def generation(work: Work) -> Iterator[Item]:
     found, faults = _formulas(work)
     yield from faults
     if found is not None:
-        yield from _all(work.generations, found.generations, truth.of_generation, mistakes.named_of_generation)
+        yield from judged(work.generations, found.generations, truth.of_generation, mistakes.named_of_generation)
         n = len(work.generations) * len(truth.QUANTITIES)
         work.recomputed(_("costs.py: {n} numbers for whole generations, the lab's and hidden ones").format(n=n))
 
@@ -59,7 +59,7 @@ def _formulas(work: Work) -> tuple[Formulas | None, list[Finding]]:
     return (found if isinstance(found, Formulas) else None), replayed(work, "formulas", found)
 
 
-def _all(
+def judged(
     asked: Sequence[C], said: Sequence[Said], truth_of: Callable[[C], Costs], named: Callable[..., str]
 ) -> Iterator[Item]:
     """A finding for each quantity that is wrong somewhere, and one for all that are not begun."""

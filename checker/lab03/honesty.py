@@ -59,34 +59,32 @@ def figure(work: Work) -> Iterator[Item]:
     yield from replayed(work, "figures", found)
     if not isinstance(found, Figures):
         return
-    broken: set[str] = set()
-    missing = False
+    broken: dict[str, Finding] = {}
     for (name, warmup, points), drawn in zip(work.drawn, found.figures, strict=True):
-        where = _("your results") if name else _("hidden results")
-        shown: list[Found] = []
-        for item in _series(drawn, points, warmup, where):
-            if isinstance(item, Finding):
-                missing = True
-                yield item
-            else:
-                shown.append(item)
-        for rule, check in RULES.items():
-            fault = check(shown, drawn, where)
-            if fault and rule not in broken:  # once, not for each set of results
-                broken.add(rule)
-                yield fault
-        if missing:
-            break  # the same would be said of the next ones
+        missing, faults = judged(drawn, points, warmup, _("your results") if name else _("hidden results"))
+        broken = {**faults, **broken}  # each rule once, where it was broken first
+        if missing:  # the same would be said of the results that follow
+            break
+    yield from missing
+    yield from broken.values()
     yield Part(0 if missing else len(RULES) - len(broken), of=len(RULES))
     work.recomputed(
         _("plot.py: {n} figures drawn here, as data: yours and of hidden results").format(n=len(work.drawn))
     )
 
 
+def judged(drawn: Figure, points: Sequence[Point], warmup: int, where: str) -> tuple[list[Finding], dict[str, Finding]]:
+    """The series that are not shown as they were measured; and, of those that are, the rules that are broken."""
+    items = list(_series(drawn, points, warmup, where))
+    shown = [item for item in items if isinstance(item, Found)]
+    faults = {name: rule(shown, drawn, where) for name, rule in RULES.items()}
+    return [item for item in items if isinstance(item, Finding)], {k: fault for k, fault in faults.items() if fault}
+
+
 # ---- every point, and as it was measured -----------------------------------------------------------------------------
 
 
-def _series(drawn: Figure, points: list[Point], warmup: int, where: str) -> Iterator[Finding | Found]:
+def _series(drawn: Figure, points: Sequence[Point], warmup: int, where: str) -> Iterator[Finding | Found]:
     """For each sweep, with a cache and without: the line that shows its medians, or what is missing or changed."""
     lines = [(axes, line) for axes in drawn.axes for line in axes.lines]
     if not lines:
@@ -307,7 +305,7 @@ def unit_of(scale: Scale) -> str | None:
     for name, short in IN_FULL.items():
         if re.search(rf"\b{name}s?\b", scale.label, re.IGNORECASE):
             return short
-    found = re.findall(r"(?<![\w'’])(ns|µs|μs|us|ms|s)(?!\w)", scale.label.replace("$", " ").replace("\\mu", "µ"))
+    found = re.findall(r"(?<![\w'’])(ns|µs|μs|us|ms|s)(?!\w)", scale.label.replace("\\mu", "µ").replace("$", ""))
     return str(found[-1]) if found else None
 
 

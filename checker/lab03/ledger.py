@@ -57,15 +57,15 @@ def of_the_results(work: Work, faults: Faults) -> Iterator[Claim]:
 
 def of_the_analysis(work: Work, faults: Faults) -> Iterator[Claim]:
     found = work.analysis
-    if not isinstance(found, Analysis):
-        return
+    if not isinstance(found, Analysis) or any(fault.where == "fits" for fault in faults):
+        return  # fits of something else: nothing was looked into
     for i, fit in enumerate(found.fits):
         how = _("with a cache") if fit.cache else _("without a cache")
         exponent = "null" if fit.exponent is None else f"{fit.exponent:.3f}"
         text = _("analysis.json: over {sweep}, {how}, the time grows with the exponent {exponent}").format(
             sweep=fit.sweep, how=how, exponent=exponent
         )
-        yield _claim(text, ANALYSIS, faults, f"fits[{i}]", "results_sha256", "fits")
+        yield _claim(text, ANALYSIS, faults, f"fits[{i}]", "results_sha256")
 
 
 def of_the_figure(work: Work, faults: Faults) -> Iterator[Claim]:

@@ -185,12 +185,30 @@ def one(cause: str) -> str:
 
 Passes = list[tuple[int, int]]  # T and S of each
 
-OF_GENERATION: dict[str, tuple[str, Callable[[Generation, Passes], Passes]]] = {
-    "one-pass-more": (
-        N_("there is one pass too many: the last new token goes through the model no more"),
-        lambda case, passes: [*passes, _after(case, passes[-1])],
-    ),
-    "one-pass-less": (N_("the last pass is missing"), lambda case, passes: passes[:-1]),
+Change = Callable[[Generation, Passes], Passes]
+
+
+def _more(case: Generation, passes: Passes) -> Passes:
+    return [*passes, _after(case, passes[-1])]
+
+
+def _less(case: Generation, passes: Passes) -> Passes:
+    return passes[:-1]
+
+
+def _only(cache: bool, change: Change) -> Change:
+    return lambda case, passes: change(case, passes) if case.cache == cache else passes
+
+
+TOO_MANY = N_("there is one pass too many: the last new token goes through the model no more")
+TOO_FEW = N_("the last pass is missing")
+OF_GENERATION: dict[str, tuple[str, Change]] = {
+    "one-pass-more": (TOO_MANY, _more),
+    "one-pass-more-cached": (TOO_MANY, _only(True, _more)),
+    "one-pass-more-uncached": (TOO_MANY, _only(False, _more)),
+    "one-pass-less": (TOO_FEW, _less),
+    "one-pass-less-cached": (TOO_FEW, _only(True, _less)),
+    "one-pass-less-uncached": (TOO_FEW, _only(False, _less)),
     "no-prompt": (
         N_("the pass over the prompt is missing; the first new token comes from it"),
         lambda case, passes: passes[1:],
@@ -263,7 +281,7 @@ def named_of_generation(quantity: str, asked: Sequence[Generation], found: Seque
     known = []
     for says, change in OF_GENERATION.values():
 
-        def wrong(case: Generation, change: Callable[[Generation, Passes], Passes] = change) -> int:
+        def wrong(case: Generation, change: Change = change) -> int:
             return of_passes(quantity, case, change(case, all_passes(case)))
 
         if gives(wrong):

@@ -11,7 +11,7 @@ import hashlib
 import json
 import secrets
 import sys
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Sequence, Sized
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -265,7 +265,7 @@ def _all_there(answers: Sized, questions: Sized) -> None:
         raise Refusal("schema", None, message, expected=str(len(questions)), found=str(len(answers)))
 
 
-def series(points: list[Point], sweep: str, cache: bool) -> Series:
+def series(points: Sequence[Point], sweep: str, cache: bool) -> Series:
     """x, which is the length or the batch, and the samples of each, in the order in which they stand."""
     mine = [point for point in points if (point.sweep, point.cache) == (sweep, cache)]
     return [point.n if sweep == "length" else point.B for point in mine], [point.samples_ns for point in mine]

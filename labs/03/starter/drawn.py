@@ -17,7 +17,7 @@ NOTHING = ("None", "none", "", " ", None)  # the names of no line, and of no mar
 
 def figure_as_data(figure: Figure) -> dict:
     """Its axes, each with labels, scales, limits, and every line or cloud of points that is drawn in it."""
-    figure.canvas.draw()  # limits that follow from the data are settled now
+    figure.draw_without_rendering()  # limits that follow from the data are settled now
     legends = list(figure.legends)
     return {"axes": [_axes(axes, legends) for axes in figure.axes if axes.get_visible()]}
 

@@ -58,9 +58,10 @@ def of_generation(costs: ModuleType, case: dict) -> dict:
 
 def number(value: object) -> int | float | None:
     """A whole number as it is, another number as a float; null for what is none, or larger than anything asked for."""
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
-        return int(value) if abs(int(value)) < 10**19 else None
-    return float(value) if isinstance(value, numbers.Real) and abs(float(value)) < 10**19 else None
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return None
+    found = int(value) if isinstance(value, numbers.Integral) else float(value)
+    return found if abs(found) < 10**19 else None
 
 
 def config(case: dict, max_slots: int = 512) -> Config:
