@@ -97,7 +97,7 @@ def _of_a_lab(path: Path) -> list[str]:
     lab = tomllib.loads(path.read_text(encoding="utf-8"))
     tasks = [text for task in lab["tasks"] for text in (task["title"], *task["hints"])]
     says = [statement["says"] for artifact in lab["artifacts"] for statement in artifact.get("statements", [])]
-    return [lab["title"], *tasks, *says]
+    return [lab["title"], lab.get("about", ""), *tasks, *says]
 
 
 def _update(kept: Kept, language: str) -> None:

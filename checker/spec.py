@@ -71,11 +71,16 @@ class Task(Model):
 class Lab(Model):
     id: str = Field(pattern=r"^\d\d$")
     title: Text
+    about: Annotated[str, AfterValidator(_)] = ""  # one sentence, for the overview; so are the next two
+    hours: list[Annotated[int, Field(gt=0)]] | None = Field(default=None, min_length=2, max_length=2)
+    chapter: str | None = Field(default=None, pattern=r"^book/\w+$")
     tasks: list[Task] = Field(min_length=1)
     artifacts: list[Artifact] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _coherent(self) -> Lab:
+        if self.hours and self.hours[0] > self.hours[1]:
+            raise ValueError(_("the hours are the fewest, then the most"))
         seen: set[str] = set()
         for task in self.tasks:
             if task.id in seen:

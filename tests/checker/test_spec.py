@@ -40,6 +40,10 @@ def test_a_good_one_is_read(tmp_path):
     assert [t.id for t in lab.tasks] == ["first", "second"]
     assert lab.with_required(["second"]) == {"first", "second"}
     assert lab.with_required(["first"]) == {"first"}
+    assert (lab.about, lab.hours, lab.chapter) == ("", None, None)
+    more = 'title = "A lab"\nabout = "It is short."\nhours = [3, 5]\nchapter = "book/04_yesterday_i_worked"'
+    lab = load(tmp_path, GOOD.replace('title = "A lab"', more))
+    assert (lab.about, lab.hours, lab.chapter) == ("It is short.", [3, 5], "book/04_yesterday_i_worked")
 
 
 @pytest.mark.parametrize(
@@ -58,6 +62,10 @@ def test_a_good_one_is_read(tmp_path):
         ('kind = "markdown"', 'kind = "python"', "only a markdown artifact"),
         ('title = "A lab"', 'title = "A lab"\nsurprise = 1', "at surprise: expected no such field"),
         ('title = "A lab"', "title = ", "Invalid value"),
+        ('title = "A lab"', 'title = "A lab"\nhours = [5, 3]', "the hours are the fewest, then the most"),
+        ('title = "A lab"', 'title = "A lab"\nhours = [3]', "at hours: expected at least 2 items"),
+        ('title = "A lab"', 'title = "A lab"\nhours = "3 to 5"', "at hours: expected a list"),
+        ('title = "A lab"', 'title = "A lab"\nchapter = "../04"', "at chapter: expected a string that matches"),
     ],
 )
 def test_a_broken_one_is_refused_with_its_place(tmp_path, old, new, message):
