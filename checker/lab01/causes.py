@@ -30,6 +30,7 @@ PAGES = [
 ]
 STOPPED = [
     N_("read(layer) is called between the appends of one pass: it must show that layer's new rows at once"),
+    N_("each sequence of a batch ends where its own rows end: count says how many are new"),
 ]
 GENERATED = [
     N_("slots behind a cursor are read as if they held rows"),

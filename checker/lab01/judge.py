@@ -23,8 +23,8 @@ from checker.language import _, told
 from checker.report import Finding
 
 
-def judge(case: Ask, given: Sequence[Step], seed: int | None) -> Finding | None:
-    """The first fault of a case; None if every answer is right. ``seed``: the hidden one it was drawn from, if any."""
+def judge(case: Ask, given: Sequence[Step]) -> Finding | None:
+    """The first fault of a case; None if every answer is right."""
     right, paging = play(case, reference.of), Paging(case)
     for n, (must, does) in enumerate(zip(right, given, strict=True)):
         fault = paging.fault(n, must, does) if case.ops[n]["do"] == "pages" else first_fault(case, n, must, does)
@@ -35,8 +35,6 @@ def judge(case: Ask, given: Sequence[Step], seed: int | None) -> Finding | None:
             said.append(Rowbook(case, n).says(fault.rows.words[1]))
         if case.cache == "contiguous":
             said.append(looks_like(case, right, given, n))
-        again = "" if seed is None else f" --seed {seed}"
-        said.append(_("To watch it: {command}").format(command=f"python exercise.py --show {case.id}{again}"))
         where = _("{case}, operation {n} of {last}, {call}").format(
             case=case.id, n=n, last=len(given) - 1, call=call(case.ops[n])
         )
@@ -88,7 +86,9 @@ def first_fault(
         return None
     if must.numbers != does.numbers:
         message = (
-            _("first is not what it should be.") if op["do"] == "first" else _("These are not the rows each holds.")
+            _("first is not what it should be.")
+            if op["do"] == "first"
+            else _("lengths is not how many slots each sequence holds.")
         )
         return Fault(message, show(must.numbers[0]), show(does.numbers[0]), causes=causes.NUMBERS)
     for name, a, b in zip(("K", "V") if op["do"] == "read" else ("data",), must.arrays, does.arrays, strict=False):

@@ -54,7 +54,7 @@ class Summary(Model):
 
 class Results(Model):
     schema_: Literal["lab01.results/1"] = Field(alias="schema")
-    case_seed: Count | None = Field(description="null when --cases or --seed was given")
+    case_seed: Count | None = Field(description="null when --cases was given")
     cases: list[Case] = Field(min_length=1, max_length=200)
     generations: list[Generation] = Field(min_length=1, max_length=100)
     summary: Summary

@@ -33,7 +33,7 @@ class Rowbook:
             n, name, layer, b, h, t = found
             return _(
                 "In its place stands a row that operation {n} gave: {name} for layer {layer}, sequence {b}, head {h}, "
-                "row {t} of its T."
+                "row {t}."
             ).format(n=n, name=name, layer=layer, b=b, h=h, t=t)
         word = int(row[0], 16) if len(set(row)) == 1 else None
         dtype = self.case.dtype

@@ -17,7 +17,7 @@ from checker.lab01.claims import replayed
 from checker.lab01.judge import judge
 from checker.lab01.ledger import of_the_manifest, of_the_results
 from checker.lab01.reading import CACHE, open_todo, read_cache
-from checker.lab01.schemas import AskGeneration, Results
+from checker.lab01.schemas import Ask, AskGeneration, Results
 from checker.lab01.work import ALL, ANSWERS, RESULTS, Work
 from checker.language import _
 from checker.report import Claim, Finding
@@ -35,7 +35,8 @@ def block(name: str, work: Work) -> Iterator[Item]:
     if results is None:
         return
     asked = [ask for ask in (*work.lab_cases, *work.hidden_cases) if ask.block == name]
-    judged = [judge(ask, work.steps(ask), work.seed_of(ask)) for ask in asked]
+    judged = [judge(ask, work.steps(ask)) for ask in asked]
+    yield from _to_watch(work, asked, judged)
     if name == "D":
         judged += list(_generated(work, results, "paged"))
     yield from _in_parts(work, name, judged)
@@ -101,8 +102,18 @@ def _in_parts(work: Work, name: str, judged: list[Finding | None]) -> Iterator[I
             message=_("TODO {number} is still open. (If it is done, take its comment out.)").format(number=number),
         )
     else:
-        yield from wrong
+        yield from wrong[:1]
+        yield from (fault.model_copy(update={"rows": None}) for fault in wrong[1:])  # one picture is enough
     yield Part(right, of=len(judged))
+
+
+def _to_watch(work: Work, asked: list[Ask], judged: list[Finding | None]) -> Iterator[str]:
+    """How to watch the first case that is wrong."""
+    for ask, fault in zip(asked, judged, strict=True):
+        if fault:
+            hidden = f" --seed {work.hidden_seed}" if ask in work.hidden_cases else ""
+            yield _("step by step: {command}").format(command=f"python exercise.py --show {ask.id}{hidden}")
+            return
 
 
 def writing(work: Work) -> Iterator[Item]:

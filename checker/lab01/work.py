@@ -118,10 +118,6 @@ class Work:
     def hidden_generations(self) -> list[AskGeneration]:
         return [AskGeneration.model_validate(ask) for ask in cases.hidden_generations(self.hidden_seed)]
 
-    def seed_of(self, ask: Ask | AskGeneration) -> int | None:
-        """The hidden seed if the case was drawn from it."""
-        return self.hidden_seed if ask.id.startswith("h") else None
-
     # ---- exercise.py, run again ------------------------------------------------------------------------------------
 
     def run(self, name: str) -> replay.Run:

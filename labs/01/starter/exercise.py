@@ -28,7 +28,6 @@ from cases import (  # type: ignore[import-not-found]
     FILLS,
     GONE,
     hidden_cases,
-    hidden_generations,
     lab_cases,
     lab_generations,
     words,
@@ -399,7 +398,9 @@ def main() -> int:
     if args.cases is not None:
         asked = json.loads(args.cases.read_text(encoding="utf-8"))
     elif args.seed is not None:
-        asked = {"cases": hidden_cases(args.seed), "generations": hidden_generations(args.seed)}
+        if not args.show:
+            parser.error("--seed goes with --show: results.json is about the lab's own cases")
+        asked = {"cases": hidden_cases(args.seed), "generations": []}
     module = yours()
     if args.show:
         found = [case for case in asked["cases"] if case["id"] == args.show]
@@ -417,7 +418,7 @@ def main() -> int:
     generations = [entry for entry, _ in made]
     results = {
         "schema": "lab01.results/1",
-        "case_seed": CASE_SEED if args.cases is None and args.seed is None else None,
+        "case_seed": CASE_SEED if args.cases is None else None,
         "cases": cases,
         "generations": generations,
         "summary": summarise(cases, generations, poked),

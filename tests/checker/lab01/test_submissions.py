@@ -97,6 +97,7 @@ def test_half_done_earns_its_part(check, submission):
     assert earned["results"] == earned["manifest"] == 5, "the files say what this cache gives"
     assert all(f.kind == "mismatch" for task in report.tasks for f in task.findings)
     first = findings(report, "append-read")[0]
+    assert report.tasks[0].notes == ["step by step: python exercise.py --show a4"]
     assert "a cache in which count is ignored: padding is kept like any row, and moves the cursor on." in first.message
 
 
