@@ -489,7 +489,9 @@ for file in results:
     rows = [r for r in result["rows"] if r["name"] == "one decode step"]
     print(f"{result['device']['cpu']}, {result['date']}")
     heads = [f"B = {row['settings']['B']}" for row in rows]
-    print(f"  {'one decode step, µs':22}" + "".join(f"{h:>7}" for h in heads))
+    print(
+        f"  {'one decode step, µs':22}" + "".join(f"{h:>7}" for h in heads)
+    )
     for part in rows[0]["values"]:
         times_of_it = [1e6 / row["values"][part]["median"] for row in rows]
         line = "".join(f"{took:7,.0f}" for took in times_of_it)
@@ -555,7 +557,8 @@ def measured(part):
         if not name.startswith("Qwen3") or s["mask"] == "left padding":
             continue
         if s["step"] == part:
-            size = f"T = {s['T']}" if part == "prefill" else f"B = {s['B']}"
+            letter = "T" if part == "prefill" else "B"
+            size = f"{letter} = {s[letter]}"
             how = "graph" if name.endswith("graph") else "eager"
             ms = row["values"]["mode off"]["median"]
             took.setdefault(size, {})[how] = ms / 1e3
@@ -577,10 +580,8 @@ points = {
 }
 large = copy_rate(2**27)
 print("                         GB/s   GFLOP/s  FLOPs per byte")
-print(
-    f"one thread here   {bandwidth / 1e9:11,.0f}{rate / 1e9:10,.0f}", end=""
-)
-print(f"{rate / bandwidth:13.1f}")
+print(f"one thread here   {bandwidth / 1e9:11,.0f}", end="")
+print(f"{rate / 1e9:10,.0f}{rate / bandwidth:13.1f}")
 print(f"  from main memory{large / 1e9:11,.0f}{rate / 1e9:10,.0f}", end="")
 print(f"{rate / large:13.1f}")
 if gpu:

@@ -350,7 +350,9 @@ def check(launch, spec) -> None:
     edges = (1, 4, 7, 16, 33, 100)
     names = list(inspect.signature(spec).parameters)
     for n in range(6):
-        sizes = {name: edges[(n + 2 * k) % 6] for k, name in enumerate(names)}
+        sizes = {
+            name: edges[(n + 2 * k) % 6] for k, name in enumerate(names)
+        }
         case = spec(**sizes)
         nan = float("nan")
         inputs = [
