@@ -48,7 +48,7 @@ RESULTS, MANIFEST, ANALYSIS, PREDICTION = "results.json", "manifest.json", "anal
 CURVES = "curves.png"
 WRITTEN_BY = {RESULTS: MEASURE, MANIFEST: MEASURE, ANALYSIS: ANALYSE, PREDICTION: ANALYSE, CURVES: ANALYSE}
 RUNS = {"formulas": (MEASURE, COSTS), "fits": (ANALYSE, FIT), "figures": (ANALYSE, PLOT)}  # the driver, and whose it is
-TIMEOUT = 120.0  # a run takes two or three seconds
+TIMEOUT = 300.0  # a run takes two or three seconds
 MAX_WRITTEN = 4_000_000
 M = TypeVar("M", bound=Model)
 Series = tuple[list[int], list[list[int]]]  # x, and the samples of each
@@ -202,7 +202,11 @@ class Work:
         """What is drawn: "" for a hidden one or the file's name, the samples to leave out, and the points."""
         made = [("", hidden.WARMUP, points) for points in hidden.results(self.hidden_seed)]
         results = self.readable(lambda: self.results)
-        return [(RESULTS, results.warmup, results.points), *made] if results else made
+        if results is None or not all(series(results.points, *each)[0] for each in cases.SERIES):
+            return made
+        if any(len(point.samples_ns) <= results.warmup for point in results.points):
+            return made  # nothing that counts was measured: the task `results` says so
+        return [(RESULTS, results.warmup, results.points), *made]
 
     def _asked_of_plot(self) -> list[dict[str, object]]:
         return [

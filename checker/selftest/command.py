@@ -43,7 +43,7 @@ Exit codes:
 @click.option("--tier", type=click.Choice(get_args(Tier)), help="This tier of the sandbox only.  [default: all here]")
 @click.option("--only", multiple=True, metavar="NAME", help="This attack or family only; repeatable.")
 @click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="How many at a time.")
-@click.option("--slow", is_flag=True, help="Check lab 05's solution too.")
+@click.option("--slow", is_flag=True, help="Check the labs' solutions too.")
 @click.option("--format", "format_", type=click.Choice(["terminal", "json"]), default="terminal", show_default=True)
 @click.option("--debug", is_flag=True, help="Show the traceback if the selftest itself fails.")
 def command(tier: Tier | None, only: tuple[str, ...], jobs: int, slow: bool, format_: str, debug: bool) -> int:

@@ -158,6 +158,24 @@ def test_a_results_json_that_measure_did_not_write(check, submission, how):
     assert (kind, where) in found
 
 
+ODD = {
+    "a series less": lambda d: d.update(points=[p for p in d["points"] if p["cache"]]),
+    "all for warming up": lambda d: d.update(warmup=1000),
+    "one point, again and again": lambda d: d.update(points=[d["points"][0]] * 24),
+    "absurd times": lambda d: d["points"][0].update(samples_ns=[10**19] * 5 + [1]),
+}
+
+
+@pytest.mark.parametrize("how", ODD)
+def test_odd_results_are_refused_and_the_rest_is_judged_all_the_same(check, submission, how):
+    edit(submission / "results.json", ODD[how])
+    code, report = check(submission)
+    assert code == 1
+    assert findings(report, "results") or how == "absurd times"
+    assert findings(report, "analysis")
+    assert points(report, "costs") == 25
+
+
 def test_times_of_another_machine_are_nobodys_business(check, submission, analysed):
     def slower(document):
         for point in document["points"]:
