@@ -79,18 +79,34 @@ FIGURES = Kept(courselib.figures.words.DOMAIN, courselib.figures.words.LOCALE, "
 
 
 def _handed_to_figures(tree: ast.AST) -> Iterator[str]:
-    """The texts that stand in a call of figures.something itself, and not in a call within it."""
+    """The texts that stand in a call of figures.something itself, and not in a call within it; where a dict is handed
+    over by its name, its keys."""
+    keys = _keys(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("figures."):
-            yield from _texts([*node.args, *(keyword.value for keyword in node.keywords)])
+            yield from _texts([*node.args, *(keyword.value for keyword in node.keywords)], keys)
 
 
-def _texts(nodes: list[ast.expr]) -> Iterator[str]:
+def _keys(tree: ast.AST) -> dict[str, list[ast.expr]]:
+    """What a dict with a name has for keys; a dict made over another one has the same."""
+    keys: dict[str, list[ast.expr]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(target := node.targets[0], ast.Name):
+            if isinstance(node.value, ast.Dict):
+                keys[target.id] = [key for key in node.value.keys if key]
+            elif isinstance(node.value, ast.DictComp) and isinstance(over := node.value.generators[0].iter, ast.Name):
+                keys[target.id] = keys.get(over.id, [])
+    return keys
+
+
+def _texts(nodes: list[ast.expr], keys: dict[str, list[ast.expr]]) -> Iterator[str]:
     for node in nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value:
             yield node.value
-        elif not isinstance(node, ast.Call):
-            yield from _texts([child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)])
+        elif isinstance(node, ast.Name):
+            yield from _texts(keys.get(node.id, []), {})
+        elif not isinstance(node, ast.Call | ast.JoinedStr | ast.Subscript):  # no text that is looked up as it stands
+            yield from _texts([child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)], keys)
 
 
 def _of_a_lab(path: Path) -> list[str]:

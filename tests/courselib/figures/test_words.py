@@ -21,7 +21,7 @@ def speak(monkeypatch):
     ("language", "slot", "line", "title"),
     [
         ("en", "slot", "layer 0 K", "Fixed order"),
-        ("es", "slot", "capa 0 K", "Orden fijo"),
+        ("es", "ranura", "capa 0 K", "Orden fijo"),
         ("xx", "slot", "layer 0 K", "Fixed order"),  # no catalogue
     ],
 )
