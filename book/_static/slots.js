@@ -29,6 +29,25 @@ const WORDS = {
     word: "dim {dim}: out of the cache {cached}, read again {again}, ULPs apart: {ulps}",
     same: "equal",
   },
+  es: {
+    operations: "Operaciones",
+    stock: "de serie",
+    fixed: "orden fijo",
+    again: "Palabras releídas",
+    rows: "Filas",
+    help: "Elige una fila: con el puntero, o con las flechas una vez elegida alguna. Cada una muestra cuáles de sus números difieren, y cuántos.",
+    layer: "capa",
+    head: "cabeza",
+    cell: "fila {pair}, capa {layer}, cabeza {head}, ranura {slot}, {word}: difieren {differing} de {dims} palabras",
+    sentence: "Se vuelve a leer: {sentence}",
+    total: "Difieren {differing} de {rows} filas de K y V.",
+    row: "Fila {pair} de «{word}»: capa {layer}, cabeza {head}, ranura {slot}",
+    differ: "Difieren {differing} de {dims} palabras. La primera es dim {first}; la mayor distancia, en ULP, es {largest}.",
+    equal: "Las {dims} palabras son iguales: los mismos bytes.",
+    legend: "De cada número: su palabra en la caché, su palabra al volver a leer, y los ULP entre las dos. El tono es el valor del byte; un byte que difiere va enmarcado y subrayado.",
+    word: "dim {dim}: en la caché {cached}, al volver a leer {again}, ULP de distancia: {ulps}",
+    same: "iguales",
+  },
 };
 
 const say = (sentence, values) => sentence.replace(/\{(\w+)\}/g, (_, name) => values[name]);

@@ -26,6 +26,23 @@ const WORDS = {
     ascending: "Smallest first",
     shuffle: "Shuffle",
   },
+  es: {
+    help: "Arrastra una fila por el asa, o elígela y pulsa las flechas arriba y abajo.",
+    number: "número",
+    running: "acumulado",
+    rounded: "error",
+    handle: "arrastrar",
+    row: "{number}, en el lugar {place} de {places}; acumulado {sum}, error de redondeo {rounded}, palabra {hex}",
+    sum: "Suma: {sum}",
+    word_of_sum: "0x{hex}: signo {sign}, exponente {exponent}, fracción {fraction}.",
+    right: "Es la suma exacta: a 0 ULP de ella.",
+    wrong: "A {ulps} ULP de la suma exacta, {exact}.",
+    seen: "Respuestas distintas vistas hasta ahora: {seen} de {answers}.",
+    moved: "{number} está ahora en el lugar {place}; la suma es {sum}.",
+    first: "Orden inicial",
+    ascending: "De menor a mayor",
+    shuffle: "Barajar",
+  },
 };
 
 const say = (sentence, values) => sentence.replace(/\{(\w+)\}/g, (_, name) => values[name]);
