@@ -64,9 +64,10 @@ with counting() as without:
 with counting() as cached:
     assert say(cache=True) == words
 
-print(f"without a cache  {without.flops:14,} operations")
-print(f"with a cache     {cached.flops:14,}")
-print(f"                 {without.flops / cached.flops:14.1f} times fewer")
+print("operations, 256 words")
+print(f"without a cache {without.flops:14,}")
+print(f"with a cache    {cached.flops:14,}")
+print(f"times fewer     {without.flops / cached.flops:14.1f}")
 
 # %% [markdown]
 # Less than a hundredth is left. Now the stopwatch: both in turns, and of each the quickest run, for whatever else a
@@ -86,11 +87,10 @@ def in_turns(runs, rounds, after=lambda: None):
 
 
 slow, fast = in_turns([lambda: say(False), lambda: say(True)], rounds=3)
-print(f"without a cache  {slow:.2f} s")
-print(f"with a cache     {fast:.2f} s, {slow / fast:.1f} times faster")
-print("operations a second")
-print(f"without a cache  {without.flops / slow / 1e9:4.1f} G")
-print(f"with a cache     {cached.flops / fast / 1e9:4.1f} G")
+print("seconds, and billions of operations in each")
+print(f"without a cache {slow:6.2f}{without.flops / slow / 1e9:6.1f}")
+print(f"with a cache    {fast:6.2f}{cached.flops / fast / 1e9:6.1f}")
+print(f"times faster    {slow / fast:6.1f}")
 
 # %% [markdown]
 # On the machine that built this page the cache makes it nowhere near a hundred times faster. The same processor, with
@@ -138,12 +138,12 @@ def linear(x, w):  # x (M, K), w (K, N) -> (M, N)
     return y
 
 
-print("  M   K   N        *        +    2 M N K")
+print("  M   K   N       *       +  2 M N K")
 for M, K, N in [(1, 1, 1), (2, 3, 4), (1, 32, 48), (5, 32, 48)]:
     done.clear()
     linear(numbers(M, K), numbers(K, N))
     times, plus = done["*"], done["+"]
-    print(f"{M:3}{K:4}{N:4}{times:9,}{plus:9,}{2 * M * N * K:11,}")
+    print(f"{M:3}{K:4}{N:4}{times:8,}{plus:8,}{2 * M * N * K:9,}")
     assert times + plus == 2 * M * N * K
 
 # %% [markdown]
@@ -164,13 +164,13 @@ def attend(q, k, v):  # q (1, d_h), k and v (S, d_h) -> (1, d_h)
 
 
 d_h = 32
-print("   S        *        +   4 d_h S   all else")
+print("  S       *       +  4 d_h S  all else")
 for S in (1, 10, 100):
     done.clear()
     attend(numbers(1, d_h), numbers(S, d_h), numbers(S, d_h))
     times, plus = done["*"], done["+"]
     rest = done.total() - 4 * d_h * S
-    print(f"{S:4}{times:9,}{plus:9,}{4 * d_h * S:10,}{rest:11,}")
+    print(f"{S:3}{times:8,}{plus:8,}{4 * d_h * S:9,}{rest:10,}")
 
 # %% [markdown]
 # Each slot costs `2 d_h` FLOPs when it is compared and `2 d_h` when its value is added in. The softmax needs about six
@@ -186,14 +186,14 @@ for S in (1, 10, 100):
 # Now we can write the bill. One layer of MiniGPT, one more word, with `S` slots filled once it is there. With a cache
 # only the new word goes through; without one, all of them do. In FLOPs:
 #
-# | | shapes | with a cache, T = 1 | without, T = S |
-# |---|---|---|---|
-# | q, k and v | (T,&nbsp;128) · (128,&nbsp;256) | 65,536 | 65,536 S |
-# | attention | 4 heads, T rows | **512 S** | **256 S (S + 1)** |
-# | output | (T,&nbsp;128) · (128,&nbsp;128) | 32,768 | 32,768 S |
-# | up, with a gate | (T,&nbsp;128) · (128,&nbsp;512) | 131,072 | 131,072 S |
-# | down | (T,&nbsp;256) · (256,&nbsp;128) | 65,536 | 65,536 S |
-# | **together** | | **294,912 + 512 S** | **294,912 S + 256 S (S + 1)** |
+# | call, T rows | with a cache, T&nbsp;=&nbsp;1 | without, T&nbsp;=&nbsp;S |
+# |---|---|---|
+# | q, k and v: (T,&nbsp;128)&nbsp;· (128,&nbsp;256) | 65,536 | 65,536&nbsp;S |
+# | attention: 4&nbsp;heads of 32 | **512&nbsp;S** | **256&nbsp;S&nbsp;(S&nbsp;+&nbsp;1)** |
+# | output: (T,&nbsp;128)&nbsp;· (128,&nbsp;128) | 32,768 | 32,768&nbsp;S |
+# | up, with a gate: (T,&nbsp;128)&nbsp;· (128,&nbsp;512) | 131,072 | 131,072&nbsp;S |
+# | down: (T,&nbsp;256)&nbsp;· (256,&nbsp;128) | 65,536 | 65,536&nbsp;S |
+# | **together** | **294,912 + 512&nbsp;S** | **294,912&nbsp;S + 256&nbsp;S&nbsp;(S&nbsp;+&nbsp;1)** |
 #
 # (Row `t` sees `t` slots, and 1 + 2 + ... + S is half of S (S + 1).) With the cache the products are constant, and
 # attention grows with S. Without it the products grow with S, and attention with S².
@@ -252,9 +252,10 @@ for n in (1, 2, 3, 100):  # the closed forms are the sums
         sums = tuple(sum(column) for column in zip(*bills, strict=True))
         assert steps[f"n words, {how}"](n) == sums
 
+print("attention reaches the products at")
 for name, bill in steps.items():
     n = next(n for n in count(1) if bill(n)[1] >= bill(n)[0])
-    print(f"{name:24}attention reaches the products at {n:5,}")
+    print(f"  {name:22}{n:7,}")
 
 # %% [markdown]
 # The four numbers are exact: at just these lengths the two sides are equal. And MiniGPT has room for **512** slots. It
@@ -349,18 +350,18 @@ passes = {
 # %% tags=["nbval-ignore-output"]
 times = {how: seconds(line) for how, line in passes.items()}
 fits = {}
-print("exponent of n       8 to 64   128 to 512")
-print("                FLOPs  time   FLOPs  time")
+print("exponent of n     8 to 64  128 to 512")
+print("                FLOPs time  FLOPs time")
 for how, line in passes.items():
     flops = [count_pass(one).flops for one in line]
     ms, fits[how] = [1e3 * t for t in times[how]], []
-    print(f"{how:15}", end="")
+    row = f"{how:15}"
     for low, high in [(8, 64), (128, 512)]:
         counted = power_law(lengths, flops, low, high)
         timed = power_law(lengths, ms, low, high)
         fits[how].append(timed)
-        print(f"{counted.exponent:6.2f}{timed.exponent:6.2f}", end="  ")
-    print()
+        row += f"{counted.exponent:6.2f}{timed.exponent:5.2f} "
+    print(row.rstrip())
 
 # %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "Milliseconds for one more word against the length, 1 to 512, both on logarithmic scales. With a cache the line is nearly flat, at about half a millisecond. Without a cache it starts at the same height, stays flat up to some eight words, and rises to above twenty milliseconds, with a small exponent between 8 and 64 and one above 1 between 128 and 512."}}
 figures.cost_curves(
@@ -374,27 +375,26 @@ figures.cost_curves(
 # %% [markdown]
 # Look at the left end. With one word to read there is nothing to save, and both take about the same time. With eight
 # words the full pass does eight times the work of a decode step, and on the machine that built this page it took hardly
-# longer. Between 8 and 64 its FLOPs grow with an exponent of 1, and its time there with about half of that. Only on the
-# right does the time follow the FLOPs. (Even a little more than that: not all FLOPs are alike, and attention's, in
-# short products, are slower here than a matrix's.)
+# longer. Between 8 and 64 the FLOPs grow with an exponent of 1, and the time there with about half of that. Only on the
+# right does the time follow the FLOPs. (It even rises a little faster: not every FLOP takes equally long.)
 #
 # The cached line is flat. Its FLOPs grow on the right; the time hardly cares.
 #
-# There is a floor under both lines, of about half a millisecond, and it is not made of FLOPs. Had we fitted one
-# straight line to all ten points and written its slope into a report, we should have described the floor on the left,
-# the FLOPs on the right, and nothing at all in between.
+# Neither line goes below about half a millisecond there, and that half millisecond is not made of FLOPs. Had we fitted
+# one straight line to all ten points and written its slope into a report, we should have described a constant on the
+# left, the FLOPs on the right, and nothing at all in between.
 #
 # ## What the cache does not save
 #
-# What is in the floor? `counting` wrote down more than FLOPs. Back to the 256 words of the beginning:
+# What is in the half millisecond? `counting` wrote down more than FLOPs. Back to the 256 words of the beginning:
 
 
 # %%
 def compare(name, a, b):
-    print(f"{name:16}{a:15,}{b:13,}{a / b:8.1f}")
+    print(f"{name:14}{a / b:6.1f}{a:15,}{b:12,}")
 
 
-print("256 words              without         with   ratio")
+print("256 words      ratio        without        with")
 compare("FLOPs", without.flops, cached.flops)
 compare("calls", len(without.calls), len(cached.calls))
 print("bytes")
@@ -403,8 +403,8 @@ compare("  K and V read", without.kv_bytes, cached.kv_bytes)
 compare("  other rows", without.activation_bytes, cached.activation_bytes)
 
 # %% [markdown]
-# **The calls are as many, the weights are read as often, and so are the rows of K and V.** Of these three the cache
-# saves nothing at all. (What shrinks with the FLOPs are the other rows, the inputs and results of each call.)
+# **As many calls are made, and the weights and the rows of K and V are read as often as before.** Of these the cache
+# saves nothing at all. (What shrinks with the FLOPs is the other rows: the inputs and results of each call.)
 #
 # It cannot. A pass over one word needs every weight of the model once. So does a pass over 500 words: the rows share
 # what is read. The K and V rows of all earlier words are read by attention in either case; the cache spares us from
@@ -468,16 +468,16 @@ for what, took in {
     print(f"  {what:30}{took * 1e6:6.0f}")
 
 # %% [markdown]
-# The last two lines are what the machine needs. It can do both at once, so the **floor** of a step is the larger of the
-# two. On the machine that built this page the step took nearly twenty times as long, and *a model with nothing in it
-# took most of that time*. **For MiniGPT, decoding is calling**: Python, nine small functions a layer, and the tensors
-# handed between them.
+# The last two lines are what the machine itself needs: bytes to fetch, and FLOPs to do. It can do both at once, so the
+# **floor** of a step, the least time it can take, is the larger of the two. On the machine that built this page the
+# step took nearly twenty times as long, and *a model with nothing in it took most of that time*. **For MiniGPT,
+# decoding is calling**: Python, nine small functions a layer, and the tensors handed between them.
 #
 # Why could the full pass be so fast, then? Because it makes the *same* calls, with far more in each. The cache took the
 # work out of them and left the calls. That is where our hundredfold went: no pass is done before its calls are made.
 #
-# Here is the same measured with more care (`python -m benchmarks.generate`), on two processors, with loops in C for the
-# two floors:
+# Here is the same measured with more care (`python -m benchmarks.generate`), on two processors, with loops in C that do
+# only the reading, or only the arithmetic:
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 import json
@@ -503,8 +503,8 @@ if not results:
 # ## Bytes
 #
 # Nobody serves a model of this size. Beside the matrices of a large one the calls may vanish; or they are recorded
-# once, and played back by the GPU itself (a CUDA graph). Then it is the floor that one waits for. Which of its two
-# sides is the higher, the bytes or the FLOPs?
+# once, and played back by the GPU itself (a **CUDA graph**). Then it is the floor that one waits for. Which of the two
+# takes longer, the bytes or the FLOPs?
 #
 # Take one product again. It does 2 M N K FLOPs. It must read `x` and `w` and write the result: with four bytes a
 # number, 4 (M K + K N + M N) bytes. The quotient is its **arithmetic intensity**, in FLOPs per byte:
@@ -518,16 +518,16 @@ def intensity(M, K, N, size=4):
     return Fraction(2 * M * N * K, moved)
 
 
-print("FLOPs per byte of (M, K) · (K, N), float32")
-print("     M   K = 128, N = 512   K = N = 4096")
+print("FLOPs per byte, (M, K) · (K, N), float32")
+print("    M  K = 128, N = 512  K = N = 4096")
 for M in (1, 2, 8, 32, 128, 512, 4096):
     small, large = intensity(M, 128, 512), intensity(M, 4096, 4096)
-    print(f"{M:6}{float(small):15.2f}{float(large):17.2f}")
+    print(f"{M:5}{float(small):18.2f}{float(large):14.2f}")
 
 # %% [markdown]
 # With one row it is just below **one half**, however large the matrix: a weight is read, four bytes, multiplied once,
-# added once, and not needed any more. Each further row uses the same weight again, for nothing. That goes on until the
-# rows themselves become as heavy as the matrix.
+# added once, and not needed any more. Each further row uses the same weight again, and nothing more is read for it but
+# the row. That goes on until the rows themselves become as heavy as the matrix.
 #
 # This is the whole difference between the two phases of generation. A **prefill** takes all rows of the prompt through
 # each matrix at once. A **decode** step takes one. It does the least one can do with a weight that was carried all the
@@ -537,8 +537,8 @@ for M in (1, 2, 8, 32, 128, 512, 4096):
 #
 # A machine has a speed for moving bytes and a speed for doing FLOPs. At `i` FLOPs per byte it cannot do more than `i`
 # times the first, nor more than the second. Drawn against `i` that is a roof: a slope, then a flat. (The picture is
-# Williams, Waterman and Patterson's, 2009.) Where the slope ends, both sides are equally long; this intensity is the
-# machine's **balance**.
+# Williams, Waterman and Patterson's, 2009.) Where the slope ends, bytes and FLOPs take equally long; this intensity is
+# the machine's **balance**.
 #
 # Here is the roof of the machine that built this page, as just measured, and that of an H100, as kept in
 # `benchmarks/results`. (A small buffer stays in a processor's own caches, as MiniGPT's weights do; a large one comes
@@ -579,50 +579,52 @@ points = {
     "decode": [*reached([decode_step(128, B) for B in (1, 4, 16, 64)])],
 }
 large = copy_rate(2**27)
-print("                         GB/s   GFLOP/s  FLOPs per byte")
-print(f"one thread here   {bandwidth / 1e9:11,.0f}", end="")
-print(f"{rate / 1e9:10,.0f}{rate / bandwidth:13.1f}")
-print(f"  from main memory{large / 1e9:11,.0f}{rate / 1e9:10,.0f}", end="")
-print(f"{rate / large:13.1f}")
+rates = {
+    "one thread here": (bandwidth, rate),
+    "  from memory": (large, rate),
+}
 if gpu:
     floor = next(iter(measured("decode").values()))
     name = gpu["device"]["gpu"].split()[1]
-    machines[f"{name}, bfloat16"] = floor["bandwidth"], floor["rate"]
-    print(f"{name:18}{floor['bandwidth'] / 1e9:11,.0f}", end="")
-    print(f"{floor['rate'] / 1e9:10,.0f}", end="")
-    print(f"{floor['rate'] / floor['bandwidth']:13.1f}")
+    rates[name] = floor["bandwidth"], floor["rate"]
+    machines[f"{name}, bfloat16"] = rates[name]
     for part, some in points.items():
         for size, at in measured(part).items():
             intensity_at = at["flops"] / at["bytes"]
             some.append((size, intensity_at, at["flops"] / at["graph"]))
-else:
+print("                 GB/s  GFLOP/s  balance")
+for name, (of_bytes, of_flops) in rates.items():
+    print(f"{name:15}{of_bytes / 1e9:6,.0f}{of_flops / 1e9:9,.0f}", end="")
+    print(f"{of_flops / of_bytes:9.1f}")
+if not gpu:
     print("The GPU's are in the repository: benchmarks/results.")
 
 # %% tags=["hide-input", "nbval-ignore-output"] mystnb={"image": {"alt": "Two roofs on logarithmic scales: FLOPs a second against FLOPs per byte. The lower one, a thread of this machine, bends at about one FLOP per byte, the upper one, an H100, at about 265. On the H100 decode lies under the slope at about one to 44 FLOPs per byte, just below the roof, and prefill under the flat. MiniGPT's decode lies far below its roof, and comes nearer as the batch grows; its long prefills lie near the flat."}}
 figures.roofline(machines, points, title="What a machine allows")
 
 # %% [markdown]
-# The points are what was reached: above by eight layers of a Qwen3, of the shape of the 8B, in bfloat16, on PyTorch's
-# own kernels and as CUDA graphs; below by MiniGPT.
+# The points are what was reached. Above, by eight layers of a Qwen3, of the shape of the 8B, in bfloat16, on PyTorch's
+# own kernels and as CUDA graphs, the decode steps with 1,024 slots a sequence. Below, by MiniGPT.
 #
 # The upper roof is the one that matters to the world. On that GPU **prefill lies under the flat and decode under the
 # slope**: a prefill of 4,096 tokens waits for arithmetic, a decode step waits for memory. This holds even for 64
 # sequences at once. Both come within about a factor of two of what the machine allows.
 #
-# The lower points hang far below their roof on the left, where calls are all there is. They climb towards it as each
-# call gets more to do.
+# The lower points hang far below their roof on the left, where calls are nearly all there is. They climb towards it as
+# each call gets more to do.
 #
-# In numbers, on the GPU:
+# In numbers, on the GPU. (The floor is the one that its two rates give; the next column is the time as a CUDA graph; in
+# the last one, **eager**, Python launches each kernel by itself, as on our CPU.)
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 if gpu:
-    print(f"{gpu['device']['gpu']}, {gpu['date']}, milliseconds")
-    print("                  GFLOP    GB    floor    graph    eager")
+    print(f"{gpu['device']['gpu']}, {gpu['date']}")
+    print("milliseconds      GFLOP  GB floor graph eager")
     for part in points:
         for size, at in measured(part).items():
             print(f"{part:8}{size:8}{at['flops'] / 1e9:7,.0f}", end="")
-            print(f"{at['bytes'] / 1e9:6.1f}{at['value']:9.2f}", end="")
-            print(f"{at['graph'] * 1e3:9.2f}{at['eager'] * 1e3:9.2f}")
+            print(f"{at['bytes'] / 1e9:4.1f}{at['value']:6.2f}", end="")
+            print(f"{at['graph'] * 1e3:6.2f}{at['eager'] * 1e3:6.2f}")
 
 # %% [markdown]
 # Compare the first two lines. The prefill does some three thousand times the FLOPs of a decode step, in about twelve
@@ -630,8 +632,8 @@ if gpu:
 # that made decoding slow, and so taking FLOPs away cannot make it fast. What remains is what it costs to carry the
 # weights.
 #
-# (And look at the last column. There Python launches the kernels one by one, as on our CPU, and even for a model of
-# that size the calls are what a decode step waits for.)
+# (And look at the last column: launched one by one, even for a model of that size, the calls are most of what a decode
+# step waits for.)
 #
 # You also see why nobody decodes without a cache, although most of what it saves goes to waste. At 4,096 slots each new
 # token would be a prefill of 4,096; and there FLOPs *are* what one waits for.
@@ -639,7 +641,7 @@ if gpu:
 # ## Many at once
 #
 # Every decode step carries all the weights past one row. Then let more rows ride along, each from another sequence:
-# batching. The weights are read once for all of them:
+# that is **batching**. The weights are read once for all of them:
 
 # %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "Tokens a second against the batch, 1 to 64, both on logarithmic scales. The measured line starts along the straight line of a free batch and falls more and more behind it."}}
 batches = [1, 2, 4, 8, 16, 32, 64]
@@ -678,13 +680,15 @@ for S, B in [(1, 1), (128, 1), (512, 1), (128, 8), (332, 4), (333, 4)]:
 
 a_slot = bytes_of_step(1, 1)[1]
 meet = -(-of_weights // a_slot)
-print(f"a slot is {a_slot:,} bytes; K and V overtake at S B = {meet:,}")
+print(f"a slot is {a_slot:,} bytes")
+print(f"K and V overtake at S B = {meet:,}")
 
 # %% [markdown]
-# A slot is 2 · L · H_kv · d_h numbers of four bytes, 2 · 4 · 2 · 32 · 4. From 1,332 slots on, counted over the whole
-# batch, a step reads more of its sequences' past than of the model: three sequences of 444 slots, or 64 of 21. Beyond
-# that point batching brings less and less: what grows is what cannot be shared. (H_kv is in that product. Grouped-query
-# attention, two heads of K and V for four of queries, halves it, and that is what it is for: Ainslie and others, 2023.)
+# A slot is 2 · L · H_kv · d_h numbers of four bytes: 2 · 4 · 2 · 32 · 4 bytes. From 1,332 slots on, counted over the
+# whole batch, a step reads more of its sequences' past than of the model: three sequences of 444 slots, or 64 of 21.
+# Beyond that point batching brings less and less: what grows is what cannot be shared. (H_kv is in that product.
+# **Grouped-query attention**, here two heads of K and V for four of queries, halves it, and that is what it is for:
+# Ainslie and others, 2023.)
 #
 # ### And the bytes of the answer?
 #
@@ -704,7 +708,7 @@ def last_logits(ids):  # 8 words are read, then the ninth
 alone = torch.cat([last_logits(prompts[i : i + 1]) for i in range(64)])
 for B in (2, 3, 16, 64):
     equal = bits.equal(last_logits(prompts[:B]), alone[:B])
-    print(f"batch of {B:2}: equal to the rows alone: {equal}")
+    print(f"batch of {B:2}, equal to alone: {equal}")
 
 # %% [markdown]
 # So the speed of a batch is to be had without a change of bytes. The order in which a row is added up does not need to
@@ -718,7 +722,8 @@ for B in (2, 3, 16, 64):
 # %%
 cache = KVCache.for_model(model)
 parameters = sum(p.numel() for p in model.parameters())
-print(f"the cache of one sequence  {cache.data.nbytes:9,} bytes")
+print("bytes")
+print(f"the cache of one sequence {cache.data.nbytes:10,}")
 print(f"  {cache.max_slots} slots of            {a_slot:9,}")
 print(f"the whole model            {4 * parameters:9,}")
 
@@ -742,8 +747,8 @@ print(f"  slots in 60 GB           {60 * 10**9 // large:9,}")
 #
 # ## When it stops paying
 #
-# **When there is nothing to save.** The first new word comes out of the prefill, cache or not. The bill says from when
-# on it pays:
+# **When there is nothing to save.** The first new word comes out of the prefill, cache or not. The bill says when a
+# cache begins to pay:
 
 
 # %%
@@ -754,13 +759,13 @@ def bill(n_prompt, n_new, cache):
 
 
 print("times fewer FLOPs with a cache")
-print("new words:    1      2      4     16     64")
+print("new words    1    2    4    16    64")
 for n_prompt in (1, 8, 64):
-    print(f"prompt{n_prompt:4}", end="")
+    row = f"prompt {n_prompt:2}"
     for n_new in (1, 2, 4, 16, 64):
         ratio = bill(n_prompt, n_new, False) / bill(n_prompt, n_new, True)
-        print(f"{ratio:7.2f}", end="")
-    print()
+        row += f"{ratio:{5 if n_new < 16 else 6}.{2 if n_new < 16 else 1}f}"
+    print(row)
 
 # %% [markdown]
 # For one new word exactly 1: a classifier that reads a text and says one word needs no cache, and a cache costs it a
@@ -771,8 +776,8 @@ for n_prompt in (1, 8, 64):
 #
 # **When it lies too far away.** That last thought deserves a number. Say the rows of `n` slots are not in fast memory.
 # Either fetch them, 512 bytes a slot and layer, or compute them again, for the FLOPs of a full pass (its weights are at
-# hand). Which is sooner depends on how many FLOPs the machine does in the time that one byte takes to come. They are
-# level at
+# hand). Which is sooner depends on how many FLOPs the machine does in the time that one byte takes to come. Where are
+# the two level?
 
 # %%
 
@@ -794,18 +799,19 @@ print(f"Qwen3-8B, n = 1: {qwen:,.0f} FLOPs per byte")
 print(f"  at 800,000 GFLOP/s: {800_000 / qwen:.1f} GB/s")
 
 # %% [markdown]
-# 576 + (n + 1) / 2, exactly. From the memory next to the processor, reading always wins: look at the balances that we
-# measured, on either machine, and how far below this they are. But let the cache lie on a disk that brings 1 GB/s,
-# before a machine that does 1,000 GFLOP/s. That is a balance of 1,000 FLOPs per byte, and `level(847)` is 1,000:
-# shorter prefixes are computed sooner than they are fetched, longer ones are fetched sooner. A larger model has more
-# work behind each byte that it keeps: for the shape of Qwen3-8B the level begins above 94,000. But its machine is
-# faster too. A GPU that does 800,000 GFLOP/s computes short prefixes sooner than it fetches them, unless they come at
-# 8.5 GB/s or more.
+# At 576 + (n + 1) / 2 FLOPs per byte, exactly. From the memory next to the processor, reading always wins: look at the
+# balances above, of either machine, and how far below this they are. But let the cache lie on a disk that brings 1
+# GB/s, before a machine that does 1,000 GFLOP/s. That is a balance of 1,000 FLOPs per byte, and `level(847)` is 1,000:
+# shorter prefixes are computed sooner than they are fetched, longer ones are fetched sooner.
+#
+# A larger model has more work behind each byte that it keeps: for the shape of Qwen3-8B the level begins above 94,000.
+# But its machine is faster too. A GPU that does 800,000 GFLOP/s computes short prefixes sooner than it fetches them,
+# unless they come at 8.5 GB/s or more.
 #
 # **When someone has done it before, it pays twice.** Thousands of requests to a server begin with the same thousand
-# words of instructions. Their K and V rows do not depend on what comes after (that was the question of the last
-# chapter), so one copy can serve all: the prefill of that prefix, 294,912 FLOPs and more a layer and word, is bought
-# once. And for *us* there is one condition more: the rows must be those that the request would have computed itself,
+# words of instructions. Their K and V rows do not depend on what comes after (see [The KV cache](03_the_kv_cache.py)),
+# so one copy can serve all: the prefill of that prefix, for MiniGPT 294,912 FLOPs and more a layer and word, is bought
+# once. And for *us* there is one more condition: the rows must be those that the request would have computed itself,
 # byte for byte, in whatever batch they were made. With a fixed order they are.
 #
 # ## Try it
@@ -845,8 +851,8 @@ print(f"  at 800,000 GFLOP/s: {800_000 / qwen:.1f} GB/s")
 # :::
 #
 # **3.** The GPU above has a balance of about 265 FLOPs per byte. Is there a batch so large that its decode steps wait
-# for arithmetic, at 1,024 slots a sequence? (Per sequence a step of that model does 4.33 + 0.13 GFLOP and reads 33.6 MB
-# of K and V; the weights are 4.33 GB.)
+# for arithmetic, at 1,024 slots a sequence? (Per sequence, a step of the eight layers does 4.33 GFLOP in its products
+# and 0.13 in attention, and reads 33.6 MB of K and V; the weights are 4.33 GB.)
 #
 # :::{dropdown} Answer
 # No. With B sequences the intensity is 4.46 B / (4.33 + 0.0336 B). As B grows, the weights vanish from it, and it comes
@@ -874,8 +880,8 @@ print(f"  at 800,000 GFLOP/s: {800_000 / qwen:.1f} GB/s")
 # time?**
 #
 # :::{dropdown} Answer
-# Hardly at all. Called alone, the products are about a quarter of the step, and most of that is the calling of them.
-# Before you make something faster, find out whether anybody waits for it.
+# Hardly at all. On the machine that built this page the products, called alone, are about a quarter of the step, and
+# much of that is the calling of them. Before you make something faster, find out whether anybody waits for it.
 # :::
 #
 # **Somebody reports: "decode time grows as n to the power 0.05". Is this wrong?**
@@ -896,9 +902,9 @@ print(f"  at 800,000 GFLOP/s: {800_000 / qwen:.1f} GB/s")
 # ## What this proves, and what it does not
 #
 # It proves, by counting, what one layer costs with a cache and without, in FLOPs and in the bytes of weights and of K
-# and V rows that must be read; that the cache removes FLOPs alone; and at which lengths and batches one term overtakes
-# another. It shows, by measuring, that the time of a pass is its floor plus its calls, and that here the calls are most
-# of it.
+# and V rows that must be read; that the cache takes away FLOPs, and no call, no weight and no row of K and V that must
+# be read; and at which lengths and batches one term overtakes another. It shows, by measuring, that a small model's
+# decode step takes many times its floor, and that here its calls are most of it.
 #
 # It does not show more than that:
 #
@@ -906,8 +912,8 @@ print(f"  at 800,000 GFLOP/s: {800_000 / qwen:.1f} GB/s")
 #   out, and on a machine that waits for calls they take their share of the time.
 # - **The bytes are the least that must move**, not what a memory bus was seen to carry. Caches of the processor make it
 #   less, and kernels that read a row twice make it more.
-# - **The times are one machine's**, one thread, in a busy moment or a quiet one; those of the GPU come from the files
-#   named. The exponents of time are good for their ranges, and for nothing else.
+# - **The times are one machine's**, one thread, in a busy moment or a quiet one; those of the GPU come from
+#   `benchmarks/results`. The exponents of time are good for their ranges, and for nothing else.
 # - A roofline is an upper bound. It tells you what to wait for, not how to reach it.
 #
 # **Now you.** Lab 03 asks you for the whole model: count it, with batches and prompts; measure it, fit it honestly, and

@@ -19,9 +19,10 @@
 # can anything that is added up on a GPU have one answer?**
 #
 # In this chapter you write such functions, **kernels**, in a language called Triton, from the first line on. It takes
-# about forty minutes, and you need no GPU and no knowledge of one: Triton comes with an interpreter, which runs kernels
-# on a CPU. Where there is a GPU, the same cells run on it. (Triton is made for Linux, which includes WSL and Colab.
-# Where it is missing, the next line says so, and the cells after it do nothing.)
+# about forty minutes, and the puzzles at the end as long as you like. You need no GPU and no knowledge of one: Triton
+# comes with an interpreter, which runs kernels on a CPU. Where there is a GPU, the same cells run on it. (Triton is
+# made for Linux, which includes WSL and Colab. Where it is missing, the line below says so, and the cells after it do
+# nothing.)
 
 # %% tags=["remove-cell", "nbval-ignore-output"]
 # On Colab: install the course's library, once (about a minute). Elsewhere it is there already.
@@ -93,8 +94,9 @@ for BLOCK in (1, 2, 4, 8, 16, 32, 64):
 # %% [markdown]
 # These are the eight numbers of chapter 1, whose exact sum is 1000. You need not understand the kernel yet. Look at the
 # answers: one function, one list of numbers, and nothing changes but `BLOCK`, how many are read at a time. Nobody races
-# with anybody here; the kernel runs once. And yet there are four answers up to a block of 8. From there on to 64 there is
-# only one, although a block of 64 has 56 places and no number for them.
+# with anybody here; the kernel runs once. And yet there are four answers up to a block of 8. From there on to 64 there
+# is only one, although a block of 64 has 56 places with no number for them. (This page was made in the interpreter. A
+# GPU may well give others, and we shall see why.)
 #
 # At the end of this chapter each line of that kernel will have a reason, and so will each of the answers.
 #
@@ -133,8 +135,8 @@ print(out.tolist())
 # Inside a program the work is done by **warps**, of 32 threads each; the threads of a warp do the same instruction at
 # the same time, on 32 numbers. In CUDA you write what one thread does. In Triton you write what a program does with a
 # whole **block** of numbers, and the compiler deals out the block to the threads of the program's warps. That is nearly
-# all one has to know. It also says where an order can come from: the *programs* may run in any, and the *threads* share
-# out each block in some way.
+# all one has to know. It also says where two questions of order come from: in which order the *programs* run, and in
+# which way the *threads* share out a block.
 #
 # ## Nobody goes first
 #
@@ -203,7 +205,7 @@ print("copied:   ", y.tolist())
 # It copied `x`. A transposed view is the same memory with other strides, and the kernel has not heard of strides; it got
 # the address of the first element, the same as before. No error, no warning. Whoever launches a kernel owes it what the
 # pointer does not say, as numbers: sizes, and strides where they can vary. Or makes sure first, with `.contiguous()`,
-# that there is only one way to lie.
+# that the rows lie one behind the other.
 #
 # ### Powers of two
 #
@@ -223,8 +225,8 @@ except Exception as error:
     print(str(error).strip().splitlines()[-1])
 
 # %% [markdown]
-# That is how blocks are dealt out to warps evenly. Data do not come in powers of two. So most blocks have places for
-# which there is no number, and what happens in those is half of the art.
+# So a block can be dealt out evenly to the threads of its warps. But data do not come in powers of two. The last block
+# of a row mostly has places for which there is no number, and what happens in those is half of the art.
 #
 # ## Past the end
 #
@@ -248,9 +250,9 @@ print(target.int().tolist())
 
 # %% [markdown]
 # Two numbers of somebody else's were read, and written past the end of ours. Nobody complained. This is how a GPU does
-# it, and how the interpreter does it: an address is an address. Had that memory not been ours, a GPU *might* have
-# stopped with "an illegal memory access", after which the process has to be started again; the interpreter might have
-# ended Python on the spot. Or, if it was in use for something else, neither, and there is a wrong number somewhere.
+# it, and how the interpreter does it: an address is an address. Had that memory not belonged to the process at all, a
+# GPU *might* have stopped with "an illegal memory access", after which the process has to be started again; the
+# interpreter might have ended Python on the spot. Or neither, and there is a wrong number somewhere.
 #
 # The cure is a **mask**, a block of yes and no beside the block of addresses. Where it says no, nothing is read and
 # nothing is written:
@@ -312,12 +314,13 @@ for other in (0.0, float("-inf")):
 #
 # A kernel that was tried on eight numbers in blocks of four has not been tried. From here on, for each kernel, we write
 # a **specification**: a function of the sizes that makes the inputs, and says in plain PyTorch what should come out.
-# And one function `check`, that tries a launcher on six shapes, among them sizes of 1, sizes that fit the blocks and
-# sizes that do not. (The idea is that of Sasha Rush's Triton-Puzzles.) It fences in what it hands out: on both sides of
-# each input lie NaNs, so that a number read past the end shows, and around the output lie sevens, so that a number
-# written there shows too. It compares bytes.
+# (The idea is that of Sasha Rush's Triton-Puzzles.) And once and for all a function `check`. It tries a **launcher**, a
+# Python function that launches a kernel, on six shapes, among them sizes of 1, sizes that fit the blocks and sizes that
+# do not. It fences in what it hands out: on both sides of each input lie NaNs, so that a number read past the end shows,
+# and around the output lie sevens, so that a number written there shows too. It compares bytes. How it does all this
+# you may read or leave folded:
 
-# %%
+# %% tags=["hide-input"]
 import inspect
 from typing import NamedTuple
 
@@ -365,8 +368,8 @@ def check(launch, spec) -> None:
         around = torch.cat([memory[:32], memory[-32:]])
         if right and bool((around == 7).all()):
             continue
-        shape = ", ".join(f"{name} = {size}" for name, size in sizes.items())
-        print(f"{spec.__name__}: right in {n} of 6 shapes, not for {shape}:")
+        where = ", ".join(f"{k} = {size}" for k, size in sizes.items())
+        print(f"{spec.__name__}: right in {n} of 6 shapes, not for {where}:")
         if right:
             print("something was written outside of the output")
         else:
@@ -398,7 +401,7 @@ check(without_mask, copied)
 
 # %% [markdown]
 # `triton.cdiv` divides and rounds up: as many programs as it takes. The copy without a mask gave the right numbers, as
-# before, and it was caught all the same. A check that has never failed may be unable to.
+# before, and it was caught all the same. (It is good to have seen that: a check that has never failed may be unable to.)
 #
 # ## Two dimensions
 #
@@ -437,12 +440,12 @@ check(transpose, transposed)
 # The grid has two axes now, and each program two numbers. For a matrix of 5 × 7 and `BLOCK` = 4, these are the shapes in
 # program (1, 0), and what they hold:
 #
-# | | shape | in program (1, 0) |
+# | name | shape | in program (1, 0) |
 # |---|---|---|
 # | `r` | (4,) | 4, 5, 6, 7 |
 # | `c` | (4,) | 0, 1, 2, 3 |
-# | `r[:, None]` | (4, 1) | the same, standing |
-# | `c[None, :]` | (1, 4) | the same, lying |
+# | `r[:, None]` | (4, 1) | the same, as a column |
+# | `c[None, :]` | (1, 4) | the same, as a row |
 # | `at` | (4, 4) | 28, 29, 30, 31; then 35, 36, ... |
 # | `mask` | (4, 4) | yes in the first row, no in the others |
 # | `square` | (4, 4) | row 4 of x, columns 0 to 3; the rest is anything |
@@ -452,8 +455,8 @@ figures.tiles((5, 7), (4, 4), title="5 × 7 in blocks of 4 × 4")
 
 # %% [markdown]
 # Nothing was moved inside the block. The square is read at one set of addresses and written at another, and that is the
-# transposition. And since the strides of `x` are arguments, any view will do: the transposed of a transposed view is
-# where we began, whatever lies in memory.
+# transposition. And since the strides of `x` are arguments, any view will do. Transpose a transposed view, and we are
+# back at `x`:
 
 # %%
 x = numbers(5, 7)
@@ -462,8 +465,8 @@ transpose(x.T, back)
 print(bits.report(back, x, ("there and back", "x")))
 
 # %% [markdown]
-# (Addresses are whole numbers too. Those of `tl.arange` have 32 bits, and `r * stride` runs over at two billion
-# elements. A large cache gets there; the course's kernels turn such indices into `tl.int64` first.)
+# (Indices are whole numbers of a limited size. Those of `tl.arange` have 32 bits, and `r * stride` overflows at two
+# billion elements. A large cache gets there; the course's kernels turn such indices into `tl.int64` first.)
 #
 # ## A loop in a program
 #
@@ -542,16 +545,16 @@ print("generate:     Yesterday I", tokenizer.decode(expected))
 #
 # ## In which order does `tl.sum` add?
 #
-# Its documentation does not say, and we cannot look inside. But a sum can be made to tell. Take two **giants**, 2⁶⁰
+# Its documentation does not say. But a sum can be made to tell. Take two **giants**, 2⁶⁰
 # and −2⁶⁰, and a crowd of ones. A one that is added to a giant, or to a sum that has a giant in it, is gone: absorbed, as
 # we called it in chapter 1. When the two giants meet, they cancel. The ones that are added after that survive:
 #
 # > the sum is the number of ones that come in **after the giants have met**
 #
-# With the giants in places `i` and `j`, a sum of 6 among 8 says: when `i` and `j` met, they were alone. A sum of 0 says:
-# they met at the very end, when all others had been added to the one or to the other. So `8 - sum` is the size of the
-# smallest part of the sum that holds both, and all pairs together give away the whole order. (Xie and others, "FPRev",
-# 2024, found that this is enough, and used it on many libraries.)
+# Say there are eight numbers, the giants in places `i` and `j`. A sum of 6 says: when `i` and `j` met, they were alone.
+# A sum of 0 says: they met at the very end, when all others had been added to the one or to the other. So `8 - sum` is
+# the size of the smallest part of the sum that holds both, and all pairs together give away the whole order. (Xie and
+# others, "FPRev", 2024, found that this is enough, and used it on many libraries.)
 
 # %% tags=["nbval-ignore-output"]
 from itertools import combinations
@@ -605,7 +608,7 @@ figures.sum_trees(
 )
 
 # %% [markdown]
-# There are the four answers. Each block is a subtree, and the loop is the staircase that joins them. Is it the truth? An
+# There are the four orders. Each block is a subtree, and the loop is the staircase that joins them. Is it the truth? An
 # order that has been found can be *followed*: with plain `+`, one addition for each dot in the picture. It must give the
 # bytes of the kernel, on any numbers:
 
@@ -628,7 +631,7 @@ for BLOCK, tree in trees.items():
     print(f"BLOCK = {BLOCK}: {answer:5.0f}, and 100 rows equal: {same}")
 
 # %% [markdown]
-# No order is left in the dark. These are the answers from the top of the page, and now they have a reason.
+# These are the answers from the top of the page, and now each has a reason.
 #
 # And why does nothing change from 8 on, as the block grows? Here is the tree of a block of 16:
 
@@ -638,51 +641,16 @@ figures.sum_trees({"BLOCK = 16": sixteen}, title="tl.sum of sixteen")
 
 # %% [markdown]
 # Place 0 meets place 8 first, place 1 meets 9. When there are only eight numbers, places 8 to 15 hold zeros, the neutral
-# element; adding them moves no bit; and what remains is the tree of 8. That is a property of *this* tree, and nothing to
-# rely on. On the GPU on which we tried it, the eight numbers had one answer in blocks of 8 to 128, and others in longer
-# ones: there a thread gets several neighbours, and adds these first. A block may be longer than the row, then, but the
-# same row must always have the same block.
+# element; adding them moves no bit here; and what remains is the tree of 8. That is a property of *this* tree, the one
+# in which NumPy adds up a row, for that is what the interpreter calls. It is nothing to rely on. On the GPU on which we
+# tried it, the eight numbers had one answer in blocks of 8 to 128, and others in longer ones: there a thread gets
+# several neighbours, and adds these first. A block may be longer than the row, then, but the same row must always have
+# the same block.
 #
-# ### Written down
-#
-# In the interpreter the order follows a simple plan, for every size. Up to 4 numbers are added one after another. From 8
-# on there are eight lanes, dealt out in turn like cards, whose sums are added as neighbours in pairs; a block of more
-# than 128 is first cut in half. (`tl.sum` is handed to NumPy there, and this is how NumPy adds up a row.) As a program:
-
-
-# %% tags=["nbval-ignore-output"]
-def tl_sum(x):
-    """x (..., n), n a power of two -> (...): the interpreter's order."""
-    n = x.shape[-1]
-    if n > 128:
-        return tl_sum(x[..., : n // 2]) + tl_sum(x[..., n // 2 :])
-    if n < 8:
-        total = x[..., 0]
-        for k in range(1, n):
-            total = total + x[..., k]
-        return total
-    lanes = x[..., :8]
-    for start in range(8, n, 8):
-        lanes = lanes + x[..., start : start + 8]
-    while lanes.shape[-1] > 1:
-        lanes = lanes[..., 0::2] + lanes[..., 1::2]
-    return lanes[..., 0]
-
-
-from courselib.kernels.triton.runtime import INTERPRETED
-
-for n in (4, 8, 32, 128, 256, 2048):
-    rows = numbers(50, n)
-    by_kernel = torch.tensor([sum_in_blocks(row, n) for row in rows])
-    same = bits.equal(by_kernel, tl_sum(rows).cpu())
-    assert same or not INTERPRETED  # the plan is the interpreter's
-    print(f"n = {n:4}: tl.sum and the plan are equal: {same}")
-
-# %% [markdown]
 # **On a GPU the tree is another.** There the compiler has dealt the block out to threads. Each thread adds what it holds;
 # then the threads of a warp add across, half onto half; then the warps' sums are added. The cells above find *that* tree
-# when they run there, draw it, and follow it; only the plan just written is the interpreter's own. And since the tree
-# follows from how the block was dealt out, so do the bytes. How many warps a program has is part of the order, and so
+# when they run there, draw it, and follow it. And since the tree follows from how the block was dealt out, so do the
+# bytes. How many warps a program has is part of the order, and so
 # is whatever else the compiler goes by, such as whether the address is a multiple of 16 bytes:
 
 # %% tags=["nbval-ignore-output"]
@@ -715,8 +683,8 @@ def aligned(x):
 
 
 # %% [markdown]
-# Now for a temptation. Sums of the rows of a matrix, a program for each part of a row; each part gives a number, and
-# the numbers of a row are a row again, added up in the same way:
+# Now for a temptation. We want the sums of the rows of a matrix, with a program for each part of a row. Each part gives
+# a number, and the numbers of a row are a shorter row, added up in the same way:
 
 
 # %%
@@ -743,7 +711,7 @@ def sum_rows(x, BLOCK):
 
 
 # %% [markdown]
-# A program for each part is good for a GPU: it has 132 multiprocessors to feed. With many rows there is enough to do
+# A program for each part is good for a GPU: there are many multiprocessors to feed. With many rows there is enough to do
 # anyway, and larger parts would be cheaper. Few rows need small parts, or most of the chip stands idle. So let the
 # number of rows decide? Or the length of the row?
 
@@ -775,8 +743,10 @@ def count_changes(f, rows):
 
 
 rows = numbers(6, 100)
-print("block by the number of rows: ", count_changes(by_rows, rows))
-print("block by the length of a row:", count_changes(by_length, rows))
+print("block by the number of rows:")
+print(" ", count_changes(by_rows, rows))
+print("block by the length of a row:")
+print(" ", count_changes(by_length, rows))
 
 # %% [markdown]
 # Every launch of `by_rows` is right. It is even deterministic: the same call, the same bytes. But a row's sum depends on
@@ -784,9 +754,9 @@ print("block by the length of a row:", count_changes(by_length, rows))
 #
 # `by_length` cannot, and one need not run it to know. Read it as you read `fixed_sum` in chapter 1: `R` is the number of
 # programs along one axis, and appears nowhere else. What program `(row, part)` reads, and in which order it adds, follows
-# from `N` alone. There is the answer to the question at the top: *between* programs there is no order, so nothing may depend on
-# it; *inside* a program there is one, and it is yours to choose. This is **batch invariance by construction**: in most
-# kernels of this course one program has one row, and the block follows from the row's length alone.
+# from `N` alone. There is the answer to the question at the top: *between* programs there is no order, so nothing may
+# depend on it; *inside* a program there is one, and it is yours to choose. This is **batch invariance by construction**:
+# in most kernels of this course one program has one row, and the block follows from the row's length alone.
 #
 # ## Why not simply add it up in memory?
 #
@@ -814,17 +784,17 @@ def sum_on_arrival(x, arrivals):
 
 rng = np.random.default_rng(0)
 shuffled = {sum_on_arrival(terms, rng.permutation(8)) for _ in range(100)}
-print(f"100 orders of arrival: {len(shuffled)} answers")
+print(f"different answers in 100 orders: {len(shuffled)}")
 
 crowd = 1 / torch.arange(1, 501, device=device)  # 1, 1/2, ... 1/500
 again = {sum_on_arrival(crowd, range(500)) for _ in range(20)}
-print(f"20 launches that are all alike: {len(again)} answers")
+print(f"in 20 launches, all alike: {len(again)}")
 
 # %% [markdown]
 # The second line is the experiment itself: the same launch, twenty times. On a CPU it has one answer, for the reason
-# given; on a GPU it may have several, and then not even two runs of one program agree. If it has one there as well, that
-# proves nothing either: an accident may fail to happen. Float atomics are the one tool in this chapter that this course
-# does not use.
+# given; on the GPU on which we tried it, it had several, and then not even two runs of one program agree. If
+# yours has one, that proves nothing: an accident may fail to happen. Float atomics are the one tool in this
+# chapter that this course does not use.
 #
 # ## What is compiled in
 #
@@ -835,84 +805,15 @@ print(f"20 launches that are all alike: {len(again)} answers")
 # It also **specialises** without being asked. An integer argument that is 1, or a multiple of 16, and an address that is
 # a multiple of 16, each get a kernel of their own, since the compiler can do better if it knows. Mostly that is
 # welcome. But it means that a stride, or a *number of rows*, that you pass as an argument chooses among compiled kernels,
-# and you have just seen that two compilations may add in two orders. Name the arguments that must have no say:
+# and two compilations may add in two orders. Name the arguments that must have no say:
 #
 # ```python
 # @triton.jit(do_not_specialize=["R"])
 # ```
 #
-# How many kernels has `add_up` become by now?
-
-# %% tags=["nbval-ignore-output"]
-if hasattr(add_up, "device_caches"):  # a compiled kernel keeps what it is
-    compiled = sum(len(kept[0]) for kept in add_up.device_caches.values())
-    print(f"add_up: {compiled} kernels")
-else:
-    print("The interpreter compiles nothing: add_up is run as Python.")
-
-# %% [markdown]
-# ### What a launch costs
-#
-# A launch is work for Python: look at each argument, find the compiled kernel, hand it to the driver. Here is one of a
-# kernel that does nothing, with one program and with a thousand:
-
-
-# %% tags=["nbval-ignore-output"]
-import time
-
-
-@triton.jit
-def nothing(x):
-    pass
-
-
-def microseconds(programs, times):
-    nothing[(programs,)](out)  # compiled now, if at all
-    if device == "cuda":
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    for _ in range(times):
-        nothing[(programs,)](out)
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return (time.perf_counter() - start) / times * 1e6
-
-
-for programs in (1, 1000):
-    print(f"{programs:5} programs: {microseconds(programs, 20):8,.0f} µs")
-
-# %% [markdown]
-# In the interpreter each program costs Python time, and that is why all shapes on this page are small. On a GPU a
-# thousand programs cost hardly more than one, and the launch itself is what shows. How much it matters was measured for
-# the course's matrix product with one row (`python -m benchmarks.matmul`): the same kernel, launched from Python, and
-# recorded once as a CUDA graph and then replayed with no Python at all.
-
-# %% tags=["remove-input", "nbval-ignore-output"]
-import json
-from pathlib import Path
-
-results = sorted(Path("../benchmarks/results").glob("matmul-nvidia-*.json"))
-for file in results[:1]:
-    result = json.loads(file.read_text(encoding="utf-8"))
-    print(f"{result['device']['gpu']}, {result['date']}", end=", ")
-    print(f"Triton {result['versions']['triton']}")
-    print("bf16, M = 1, N = K = 4096, µs")
-    ways = {"matmul bf16, eager": "from Python", "matmul bf16": "CUDA graph"}
-    for name, way in ways.items():
-        for row in result["rows"]:
-            s = row["settings"]
-            if row["name"] == name and (s["M"], s["N"], s["K"]) == (
-                1,
-                4096,
-                4096,
-            ):
-                print(f"  {way:<14}{row['values']['triton']['median']:6.1f}")
-if not results:
-    print("The measurements are in the repository: benchmarks/results.")
-
-# %% [markdown]
-# Most of the time of so small a launch is spent before the GPU begins. [The matmul and the
-# batch](07_matmul_and_the_batch.py) has the rest of that bill.
+# A launch costs time too: Python looks at each argument and finds the compiled kernel before the GPU hears of it.
+# [The matmul and the batch](07_matmul_and_the_batch.py) measures how much. In the interpreter it is the programs that
+# cost time, each of them run in Python, and that is why all shapes on this page are small.
 #
 # ## A kernel worth having
 #
@@ -921,7 +822,7 @@ if not results:
 #
 # > y = x / √(mean(x²) + ε) × weight
 #
-# First the way it occurs to one, for a row whose length is a power of two:
+# First the obvious way, for a row whose length is a power of two:
 
 
 # %%
@@ -952,8 +853,8 @@ print("right to six digits:", bool(worst < 1e-6))
 #    element of a sum of squares. The mean divides by `D`, not by the block.
 # 2. **The rounding is to be known.** On a GPU, `/` and `tl.sqrt` on float32 are quick and may be off in the last bits;
 #    `tl.div_rn` and `tl.sqrt_rn` are rounded to nearest, as IEEE-754 asks. And `a * b + c` may be fused there into one
-#    operation with one rounding; `enable_fp_fusion=False` forbids it. The interpreter does not care for either, and so
-#    will not remind you.
+#    operation with one rounding; `enable_fp_fusion=False` forbids it. The interpreter rounds each operation to nearest
+#    in any case, and so will not remind you.
 # 3. **A launcher** that knows what it owes: it brings the rows to one layout, and takes the block from the row's length.
 
 
@@ -982,13 +883,13 @@ def norm(x, weight, eps=1e-5):
 
 
 # %% [markdown]
-# | | shape, for D = 100 | |
+# | name | shape | for D&nbsp;=&nbsp;100 |
 # |---|---|---|
 # | `d`, `mask`, `at` | (128,) | the last 28 lanes are masked |
 # | `v`, `w` | (128,) | a row of x, and the weight; zeros past the end |
-# | `v * v` | (128,) | |
+# | `v * v` | (128,) | zeros past the end, still |
 # | `tl.sum(v * v)` | () | one number, in the order of a block of 128 |
-# | `mean`, `scale` | () | |
+# | `mean`, `scale` | () | one number each |
 # | `v * scale * w` | (128,) | of which 100 are stored |
 #
 # ### Is it right?
@@ -1052,9 +953,10 @@ for D in (5, 128, 1000):
 #
 # ## Try it
 #
-# Five puzzles. Each has a specification and a kernel that does nothing yet. Fill in the kernel, run the cell, and `check` says how far
-# you have come. Each asks for one thing that is new. (The launchers are done; change the blocks if you like. And in the
-# interpreter a kernel is Python: a `print(i)` in it shows what each program holds.)
+# Four puzzles. Each has a specification and a kernel that does nothing yet. Fill in the kernel, run the cell, and `check`
+# says how far you have come. Each asks for one thing that is new. The first three are what lab 05 will want of you, the
+# fourth is how a paged cache is read. (The launchers are done; change the blocks if you like. And in the interpreter a
+# kernel is Python: a `print(i)` in it shows what each program holds.)
 #
 # **1. Backwards.** Addresses may run the other way. Which lanes are masked, and where do they write?
 
@@ -1211,53 +1113,6 @@ check(my_paged, paged)
 #     tl.store(out + s * D + d, row, mask=d < D)
 # ```
 # A wrong number in the table is an address anywhere: nothing checks it. That is why paged caches are tested so hard.
-# :::
-#
-# **5. Rotary positions.** What every layer does to its queries and keys before they enter the cache: element `p` of a row
-# and element `p + P` are turned together, by the angle of the row's position. With `a` and `b` for the two:
-# `a * cos - b * sin` and `b * cos + a * sin`.
-
-
-# %%
-def rotated(T: int, P: int) -> Case:
-    x = numbers(T, 2 * P)
-    cos, sin = numbers(2, T, P, seed=1)
-    a, b = x[:, :P], x[:, P:]
-    y = torch.cat([a * cos - b * sin, b * cos + a * sin], dim=1)
-    return Case((x, cos, sin), y)
-
-
-@triton.jit
-def rotate_kernel(x, cos, sin, out, P, BLOCK: tl.constexpr):
-    pass  # yours: program t turns row t
-
-
-def my_rotate(x, cos, sin, out):
-    T, P = cos.shape
-    BLOCK = triton.next_power_of_2(P)
-    options = {"enable_fp_fusion": False}
-    rotate_kernel[(T,)](x, cos, sin, out, P, BLOCK, **options)
-
-
-check(my_rotate, rotated)
-
-# %% [markdown]
-# :::{dropdown} Answer
-# ```python
-# @triton.jit
-# def rotate_kernel(x, cos, sin, out, P, BLOCK: tl.constexpr):
-#     t = tl.program_id(0)
-#     p = tl.arange(0, BLOCK)
-#     mask = p < P
-#     a = tl.load(x + t * 2 * P + p, mask=mask)
-#     b = tl.load(x + t * 2 * P + P + p, mask=mask)
-#     c = tl.load(cos + t * P + p, mask=mask)
-#     s = tl.load(sin + t * P + p, mask=mask)
-#     tl.store(out + t * 2 * P + p, a * c - b * s, mask=mask)
-#     tl.store(out + t * 2 * P + P + p, b * c + a * s, mask=mask)
-# ```
-# Each pair is read before it is written, so this may even work in place. Leave out `enable_fp_fusion=False`, and it still
-# passes in the interpreter; on a GPU a product and its sum may be rounded together, and the last bits are others.
 # :::
 #
 # ### Three questions
