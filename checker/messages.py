@@ -26,6 +26,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 KEYWORDS = {"_": None, "N_": None, "ngettext": (1, 2), "NN_": (1, 2)}
 ENGLISH = "selftest"  # the folder of what is in English only: a table for whoever works on the checker
+Message = str | tuple[str, ...]  # a sentence, or its two forms
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)  # the same sentences give the same bytes, whenever they are collected
 
 
@@ -35,8 +36,7 @@ def collected() -> Catalog:
     for path in sorted(HERE.rglob("*")):
         if ENGLISH in path.relative_to(HERE).parts or path.suffix not in (".py", ".j2"):
             continue
-        method = "python" if path.suffix == ".py" else "jinja2.ext:babel_extract"
-        for _line, message, _comments, _context in extract_from_file(method, path, keywords=KEYWORDS):
+        for message in of_a_source(path) if path.suffix == ".py" else _of_a_template(path):
             found.add(message, locations=[(path.relative_to(ROOT).as_posix(), 0)])
     for path in sorted((ROOT / "labs").glob("*/lab.toml")):
         for message in _of_a_lab(path):
@@ -48,10 +48,10 @@ def drawn() -> Catalog:
     """Every word of the course's figures: those in their sources, and those that a chapter hands to one."""
     found = Catalog(domain=FIGURES.domain)
     for path in sorted((ROOT / "src/courselib/figures").glob("*.py")):
-        for _line, message, _comments, _context in extract_from_file("python", path, keywords=KEYWORDS):
+        for message in of_a_source(path):
             found.add(message, locations=[(path.relative_to(ROOT).as_posix(), 0)])
     for path in sorted((ROOT / "book").glob("*.py")):
-        for message in _handed_to_figures(ast.parse(path.read_text(encoding="utf-8"))):
+        for message in handed_to_figures(ast.parse(path.read_text(encoding="utf-8"))):
             found.add(message, locations=[(path.relative_to(ROOT).as_posix(), 0)])
     return found
 
@@ -78,7 +78,29 @@ CHECKER = Kept(DOMAIN, LOCALE, "What the checker says.", collected)
 FIGURES = Kept(courselib.figures.words.DOMAIN, courselib.figures.words.LOCALE, "The words of the figures.", drawn)
 
 
-def _handed_to_figures(tree: ast.AST) -> Iterator[str]:
+def of_a_source(path: Path) -> Iterator[Message]:
+    """Every text marked in a module, those within f-strings too: some versions of Python hide these from Babel."""
+    for node in _in_order(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in KEYWORDS:
+            texts = [arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+            if KEYWORDS[node.func.id] and len(texts) > 1:
+                yield texts[0], texts[1]
+            elif texts:
+                yield texts[0]
+
+
+def _in_order(node: ast.AST) -> Iterator[ast.AST]:
+    yield node
+    for child in ast.iter_child_nodes(node):
+        yield from _in_order(child)
+
+
+def _of_a_template(path: Path) -> Iterator[Message]:
+    for _line, message, _comments, _context in extract_from_file("jinja2.ext:babel_extract", path, keywords=KEYWORDS):
+        yield message
+
+
+def handed_to_figures(tree: ast.AST) -> Iterator[str]:
     """The texts that stand in a call of figures.something itself, and not in a call within it; where a dict is handed
     over by its name, its keys."""
     keys = _keys(tree)

@@ -17,7 +17,7 @@ from checker import cli, views
 from checker.batch.kept import conditions
 from checker.check import Options
 from checker.language import DOMAIN, LOCALE, _, in_every_language, language_of, ngettext, speaking, spoken
-from checker.messages import CHECKER, FIGURES
+from checker.messages import CHECKER, FIGURES, handed_to_figures, of_a_source
 from checker.report import NOT_ASKED, Report
 from checker.spec import load_lab
 
@@ -68,6 +68,27 @@ both = pytest.mark.parametrize("kept", [CHECKER, FIGURES], ids=["checker", "figu
 def test_every_sentence_is_in_the_catalogue_and_nothing_else(kept):
     said = {message.id for message in kept.collected() if message.id}
     assert {message.id for message in kept.catalogue("es") if message.id} == said, "run: make messages"
+
+
+def test_what_is_marked_is_collected_wherever_it_stands(tmp_path):
+    source = """
+        said = f"{_('Within an f-string.')} {_(KNOWN.get(name, N_('As what is said otherwise.')))}"
+        n = ngettext("{n} row", "{n} rows", n).format(n=n) + _(not_marked_here) + other("Not marked.")
+    """
+    path = tmp_path / "source.py"
+    path.write_text("if True:" + source)
+    assert {*of_a_source(path)} == {"Within an f-string.", "As what is said otherwise.", ("{n} row", "{n} rows")}
+
+
+def test_what_a_chapter_hands_to_a_figure_is_collected():
+    chapter = """
+plans = {"one after another": 1, "a tree": 2}
+errors = {plan: [] for plan in plans}
+figures.sum_errors(lengths, errors, title="How far")
+figures.bars({"cut": lost("en")}, taken["never drawn"], f"made of {parts}")
+other.call("not a figure's")
+"""
+    assert [*handed_to_figures(ast.parse(chapter))] == ["one after another", "a tree", "How far", "cut"]
 
 
 @both
