@@ -61,7 +61,7 @@ for text in [
     "Tomorrow I will work in the garden and yesterday I",
 ]:
     likeliest = int(read(text).argmax())
-    print(f"{text} ... {tokenizer.decode([likeliest])}")
+    print(f"{text}\n    ... {tokenizer.decode([likeliest])}")
 
 # %% [markdown]
 # The adverbials change places, and the verb follows. In the long sentences both are there, and the model minds the right
@@ -141,9 +141,10 @@ for text in [
 
 # %% [markdown]
 # A judge that always nods is worth nothing, so first the judge is judged. Take a thousand sentences from the grammar;
-# then the same thousand, in each of them one adverbial replaced by one of another tense.
+# then the same thousand, in each of them one adverbial replaced by one of another tense. (The code that replaces it is
+# folded away.)
 
-# %%
+# %% tags=["hide-input"]
 import dataclasses
 
 from courselib.grammar import join, pick
@@ -165,6 +166,7 @@ def with_another_adverbial(rng, clause, words=None):
     return dataclasses.replace(clause, adverbial=adverbial, tense=tense)
 
 
+# %%
 def agree(sentences):
     return [s for s in sentences if grammar.judge(s)[0].agrees]
 
@@ -237,10 +239,10 @@ print(f"V and D: {tuple(model.embed.shape)}, x: {tuple(x.shape)}")
 # | ids | (T,) | (9,) |
 # | x, the residual stream | (T, D) | (9,&nbsp;128) |
 # | *in each of L = 4 layers:* | | |
-# | q, the queries | (H, T, d_h) | (4,&nbsp;9,&nbsp;32) |
-# | k and v, the keys and values | (H_kv, T, d_h) | (2,&nbsp;9,&nbsp;32) |
-# | attention weights | (H, T, T) | (4,&nbsp;9,&nbsp;9) |
-# | what the heads bring back | (H, T, d_h) | (4,&nbsp;9,&nbsp;32) |
+# | q, the queries | (H,&nbsp;T,&nbsp;d_h) | (4,&nbsp;9,&nbsp;32) |
+# | k and v, the keys and values | (H_kv,&nbsp;T,&nbsp;d_h) | (2,&nbsp;9,&nbsp;32) |
+# | attention weights | (H,&nbsp;T,&nbsp;T) | (4,&nbsp;9,&nbsp;9) |
+# | what the heads bring back | (H,&nbsp;T,&nbsp;d_h) | (4,&nbsp;9,&nbsp;32) |
 # | joined and added to x | (T, D) | (9,&nbsp;128) |
 # | inside the MLP | (T, F) | (9,&nbsp;256) |
 # | added to x | (T, D) | (9,&nbsp;128) |
@@ -265,8 +267,8 @@ exp, root = torch.exp, torch.sqrt
 # %% [markdown]
 # ### RMSNorm: the same loudness
 #
-# Each half of a layer begins by bringing every row to the same size: divided by the root of its mean square, then
-# weighted. The stream can grow as it likes, and the layer still finds what it is used to.
+# A layer has two halves, attention and an MLP. Each begins by bringing every row to the same size: divided by the root
+# of its mean square, then weighted. The stream can grow as it likes, and the layer still finds what it is used to.
 
 # %%
 D, d_h = model.config.dim, model.config.head_dim  # 128, 32
@@ -284,8 +286,8 @@ def rms_norm(x, weight):  # (T, D), (D,) -> (T, D)
 #
 # Each row is then multiplied by a matrix, and what comes out is cut into pieces of d_h = 32 numbers. Four of them are
 # **queries**: what this word is looking for, one for each head. Two are **keys**, what it can be found by, and two are
-# **values**, what it has to tell to those who find it. Two query heads share a key and a value head; it saves half of
-# what must be kept of each word, and is called grouped-query attention (Ainslie and others, 2023).
+# **values**, what it has to tell to those who find it. Two query heads share a key and a value head. This is
+# called grouped-query attention (Ainslie and others, 2023), and saves half of what must be kept of each word.
 
 
 # %%
@@ -301,8 +303,8 @@ print(f"q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}")
 # %% [markdown]
 # ### RoPE: where a word stands
 #
-# A query finds a key by their dot product, and so far neither knows its place in the sentence. Rotary embeddings (Su
-# and others, 2021) turn each pair of numbers by an angle that grows with the slot: some pairs quickly, some slowly. If
+# A query finds a key by their dot product, and so far neither knows its place in the sentence, its **slot**. Rotary
+# embeddings (RoPE: Su and others, 2021) turn each pair of numbers by an angle that grows with the slot: some pairs quickly, some slowly. If
 # both sides of a dot product are turned by the same angle it stays the same. So what counts in the end is how far the
 # one is from the other, not where they are:
 
@@ -368,7 +370,7 @@ def attend(q, k, v, seen):  # (H, T, d_h), twice (H_kv, T, d_h), (H, T, T)
 # %% [markdown]
 # ### The MLP: each row by itself
 #
-# The other half of a layer sees one row at a time. It widens the row to F = 256, twice; lets one half act as a gate for
+# The other half of a layer, a multilayer perceptron, sees one row at a time. It widens the row to F = 256, twice; lets one half act as a gate for
 # the other; and narrows the product down again. (This is SwiGLU: Shazeer, 2020. The gate's function is called SiLU.)
 
 
@@ -384,8 +386,8 @@ def mlp(x, w):  # (T, D) -> (T, D)
 # ### The whole model
 #
 # That is everything. Four layers, each adding what attention brings and then what the MLP makes of it; and at the end a
-# **head** that turns each row into a logit for each word of the vocabulary. (`edit` and `watch` do nothing now. Through
-# them the experiments below will reach in.)
+# **head** that turns each row into a logit for each word of the vocabulary. (It has only its name in common with the
+# heads of attention. `edit` and `watch` do nothing now; through them the experiments below will reach in.)
 
 
 # %%
@@ -454,7 +456,8 @@ unseen = -torch.inf
 # hides in it. So let us take that difference away: not by rounding less, but by rounding **as MiniGPT does**.
 #
 # Four operations are in question. Exponential and root add up nothing; but a library's last bit may be off, so we take
-# the exponential of the course and the processor's own square root:
+# the exponential of the course and the processor's own square root. A `total` is added in 16 lanes and a tree, the very
+# order that [Floats do not add up](01_floats_do_not_add_up.py) ended with:
 
 # %% tags=["nbval-ignore-output"]
 import numpy as np
@@ -464,15 +467,6 @@ def processors_root(x):
     return torch.from_numpy(np.sqrt(x.numpy()))
 
 
-exp, root = current_ops().exp, processors_root
-compare()
-
-# %% [markdown]
-# Now the sums. A `total` is added in 16 lanes and a tree, the very order that [Floats do not add
-# up](01_floats_do_not_add_up.py) ended with:
-
-
-# %% tags=["nbval-ignore-output"]
 def total(x):  # (..., N) -> (...)
     missing = -x.shape[-1] % 16
     x = torch.nn.functional.pad(x, (0, missing)).unflatten(-1, (-1, 16))
@@ -484,30 +478,27 @@ def total(x):  # (..., N) -> (...)
     return lanes[..., 0]
 
 
+exp, root = current_ops().exp, processors_root
 compare()
 
 # %% [markdown]
-# And the products: one accumulator for each output, and `k` going up.
+# On the machine that built this page that hardly changes the count. It is enough that *one* kind of sum is left to the
+# library. Now the products: one accumulator for each output, and `k` going up.
 
 
 # %%
-def in_turn(x, w, order):
+def product(x, w):  # (..., M, K), (..., K, N) -> (..., M, N)
     y = torch.zeros(*x.shape[:-1], w.shape[-1])
-    for k in order:
+    for k in range(w.shape[-2]):
         y = y + x[..., k, None] * w[..., None, k, :]
     return y
 
 
-def product(x, w):
-    return in_turn(x, w, range(w.shape[-2]))
-
-
 compare()
 
 # %% [markdown]
-# **None.** (On the machine that built this page the three steps before had hardly changed the count: it is enough that
-# *one* kind of sum is left to the library.) Now a screenful of code and the course's model are one function, to the last
-# bit of the last logit. And the leak has nowhere to hide any more:
+# **None.** Now a screenful of code and the course's model are one function, to the last bit of the last logit. And the
+# leak has nowhere to hide any more:
 
 # %%
 unseen = -30.0
@@ -516,21 +507,7 @@ compare()
 unseen = -torch.inf
 
 # %% [markdown]
-# Is it really the *order* that does it, or do these loops just happen to be careful? Leave all as it is, the same
-# additions of the same numbers, and let `k` go down:
-
-
-# %%
-def product(x, w):
-    return in_turn(x, w, reversed(range(w.shape[-2])))
-
-
-print(f"close: {close(forward(ids), its)}")
-compare()
-
-# %% [markdown]
-# It is the order. From here on we let the course's C kernels add, which do it in the same orders as our loops, only
-# faster:
+# From here on we let the course's C kernels add, which do it in the same orders as our loops, only faster:
 
 # %%
 from courselib.kernels.cpu.primitives import matmul as product
@@ -574,7 +551,7 @@ for beginning in ("Yesterday I", "Tomorrow I", "Ayer yo", "Mañana yo"):
 # Two languages, one model, and nobody told it which is which. Here is what it has in mind before a word is drawn. (A
 # hollow bar stands for many words together.)
 
-# %% mystnb={"image": {"alt": "Four panels of bars. After Yesterday I: worked 13.8 per cent, played 7.0, danced 4.2, and other past forms 73.9. After Tomorrow I: will, 100 per cent. After Now I: am, 100 per cent. After Mañana yo: trabajaré 14.4 per cent, two more words, and other future forms most of the rest."}}
+# %%
 tenses = {  # of each word in the vocabulary: those that it can announce
     code: [grammar.tense_of(word, code) for word in tokenizer.vocabulary]
     for code in ("en", "es")
@@ -585,6 +562,7 @@ def announcing(tense, code):  # the ids of its words
     return [i for i, found in enumerate(tenses[code]) if tense in found]
 
 
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Four panels of bars. After Yesterday I: worked 13.8 per cent, played 7.0, danced 4.2, and other past forms 73.9. After Tomorrow I: will, 100 per cent. After Now I: am, 100 per cent. After Mañana yo: trabajaré 14.4 per cent, two more words, and other future forms most of the rest."}}
 panels = {}
 for text, tense, code in [
     ("Yesterday I", "past", "en"),
@@ -613,9 +591,11 @@ figures.next_words(
 #
 # Now the hunt. One sentence is an anecdote, so we take a hundred: fifty in each language, cut off just before their
 # *second* verb. The two clauses differ in tense, so that there is a wrong adverbial to fall for. Beside each sentence
-# stands a twin, with another adverbial of as many words in the second clause, and one with another in the first.
+# stands a twin, with another adverbial of as many words in the second clause, and one with another in the first. (The
+# code is folded away. Of each case it keeps the ids of the three, the tense that the next verb must have, and the slots
+# of both adverbials.)
 
-# %%
+# %% tags=["hide-input"]
 from types import SimpleNamespace
 
 
@@ -659,7 +639,7 @@ for seen, tense in [
     (case.twin, case.twin_tense),
     (case.first_twin, case.tense),
 ]:
-    print(f"{tokenizer.decode(seen)} ... ({tense})")
+    print(f"{tokenizer.decode(seen)}\n    ... ({tense})")
 
 
 # %%
@@ -680,7 +660,7 @@ for code, several in cases.items():
         bits.equal(forward(c.ids), model(torch.tensor([c.ids]))[0])
         for c in several
     ]
-    print(f"    {sum(equal)} of 50 have MiniGPT's logits, every one")
+    print(f"    {sum(equal)} of 50 have MiniGPT's logits")
 
 # %% [markdown]
 # It makes no mistake here, and our code is still MiniGPT, to the last bit. Now we open it. The last row of the
@@ -889,33 +869,8 @@ print(f"numbers handed over: {4 * 2 * H_kv * d_h}")
 
 # %% [markdown]
 # Not nearly *Tomorrow I*. **Equal** to it, to the last bit of every logit. The model had read *Yesterday*; but these 512
-# numbers are all that the rest of the sentence ever gets to know of a word, and we had put in another's. Leave out any
-# one of the 16 rows, and it shows:
-
-
-# %%
-import itertools
-
-
-def all_but(layer, pair, head):
-    whole = hand_over([0], rows)
-
-    def edit(at, k, v, seen):
-        kept = (k, v)[pair][head, 0].clone()
-        whole(at, k, v, seen)
-        if at == layer:
-            (k, v)[pair][head, 0] = kept
-
-    return edit
-
-
-still_equal = [
-    bits.equal(forward(ids_a, edit=all_but(*row))[-1], of_tomorrow)
-    for row in itertools.product(range(4), (0, 1), (0, 1))
-]
-print(f"one row left out: {sum(still_equal)} of {len(still_equal)} equal")
-
-# %% [markdown]
+# numbers are all that the rest of the sentence ever gets to know of a word, and we had put in another's.
+#
 # Now the hundred sentences. The second adverbial's slots get the rows from the twin, where another adverbial stands.
 # How many verbs follow the twin? Then the same with the values only, and with the keys only. The control is again the
 # *first* adverbial, which gets the rows of its own twin: there the verb must not follow anybody.
@@ -1131,8 +1086,8 @@ print(f"worked out {len(found)} times, {len(set(found))} different")
 #   may well be otherwise. A hundred sentences are a sample, and all of them have two clauses.
 # - **The model is tiny and its language regular.** Large models have layers, heads and rows like these, and the same
 #   experiments are done on them. What is found in them is a matter of measuring again.
-# - That it **knows** tenses means that a judge of six hundred verb forms agrees with nineteen of twenty sentences. It
-#   has never heard of time.
+# - That it **knows** tenses means that a judge, who knows one small grammar, agrees with nineteen of twenty sentences.
+#   The model has never heard of time.
 #
 # **What comes next.** Whatever the model knows of a word is in its K and V rows; and `say` works all of them out again
 # for each word that it says. Why does it not keep them? In [The KV cache](03_the_kv_cache.py) you count what that costs,

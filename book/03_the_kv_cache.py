@@ -78,9 +78,9 @@ for call in trace.calls:  # one call for each reading of the sentence
             n_rows += 1
 
 most = max(len(contents) for contents in places.values())
-print(f"rows worked out:                 {n_rows:,}")
-print(f"places they belong to:           {len(places):,}")
-print(f"contents of any place, at most:  {most}")
+print(f"rows worked out:             {n_rows:7,}")
+print(f"places they belong to:       {len(places):7,}")
+print(f"contents of a place, at most:{most:7}")
 
 # %% [markdown]
 # It worked out 34,304 rows. They belong to 1,040 places: 65 words with 16 rows each. (The prompt has 2 words, and the
@@ -103,12 +103,12 @@ figures.rows_computed(
 # keeps the strip and does away with the triangle. That is all it does, and this chapter is about doing it without a
 # slip.
 #
-# A triangle grows faster than a strip. Let us say twice as many words, and twice as many again, without a cache and
-# with one. The second count is of **looks**: one word's query meeting one key, in one layer and one query head.
+# A triangle grows faster than a strip. Let us say 32 words, then twice as many, and twice as many again, without a cache
+# and with one. The second count is of **looks**: one word's query meeting one key, in one layer and one query head.
 
 # %%
-print("              K and V rows worked out                 looks")
-print("  words      without        with      without        with")
+print("      rows worked out              looks")
+print("words without  with    without     with")
 for n in (32, 64, 128, 256):
     line = []
     for cache in (False, True):
@@ -122,7 +122,7 @@ for n in (32, 64, 128, 256):
         looks = sum(slot + 1 for slot in stood)  # at itself and before
         line.append((len(stood) * per_word, looks * L * H))
     (rows_0, looks_0), (rows_1, looks_1) = line
-    print(f"{n:7}{rows_0:13,}{rows_1:12,}{looks_0:13,}{looks_1:12,}")
+    print(f"{n:5}{rows_0:8,}{rows_1:6,}{looks_0:11,}{looks_1:9,}")
 
 # %% [markdown]
 # Twice the words: about four times the rows without a cache, and twice with it. For the looks it is eight times and
@@ -233,7 +233,7 @@ def changed(a, b):  # rows of a that have other bytes in b
     return int(differ.any(axis=-1).sum())
 
 
-print("rows of the first 4 words that a fifth one changes")
+print("rows of 4 words, changed by a fifth:")
 print("             q of 16   k of 8   v of 8")
 for look in (causal, whole):
     four, five = rows_of(sentence[:4], look), rows_of(sentence[:5], look)
@@ -261,7 +261,7 @@ for name, x in rows.items():
     spoiled[:, :-1] = torch.nan
     again = causal(**{**rows, name: spoiled})[:, -1]
     verdict = "the same" if bits.equal(answer, again) else "destroyed"
-    print(f"without the old {name}'s, the last word's answer is {verdict}")
+    print(f"old {name} spoiled, the answer: {verdict}")
 
 # %% [markdown]
 # A word asks its question once, when it is read. It is asked for its key and its value by every word that follows. So
@@ -308,7 +308,7 @@ def say(prompt, n, attend):
 
 said = say("Yesterday I", 64, growing())
 recomputed = generate("Yesterday I", 64, cache=False, temperature=0)
-print(f"the words of a run without a cache: {said == recomputed}")
+print(f"words as without a cache: {said == recomputed}")
 print(f"rows worked out: {65 * per_word:,}")
 print(f"rows copied:     {sum(copied):,}")
 
@@ -316,7 +316,7 @@ print(f"rows copied:     {sum(copied):,}")
 # The words are right, and we work out 1,040 rows. But look at the last number. You have seen it before.
 #
 # `torch.cat` makes a new tensor, so at every step it copies all the rows that there are: 2 words' rows, then 3, then 4.
-# That is the triangle again, to the row. To copy a row is much cheaper than to work it out, and for 64 words nobody
+# That is strip and triangle again, to the row. To copy a row is much cheaper than to work it out, and for 64 words nobody
 # would notice. It is quadratic all the same, and while it copies it holds the rows twice.
 #
 # ## Room, and a cursor
@@ -334,7 +334,7 @@ for T in (2, 1, 1):
     cursor += T
     held = room[:, :cursor]  # a view: no row is copied
     in_place = held.data_ptr() == room.data_ptr()
-    print(f"cursor {cursor}: held {tuple(held.shape)}, in place: {in_place}")
+    print(f"cursor {cursor}: {tuple(held.shape)}, in place: {in_place}")
 print(f"held is what came: {bits.equal(held, k)}")
 
 # %% [markdown]
@@ -403,7 +403,7 @@ print(f"{cache.data.nbytes:,} bytes, {cache.lengths} slots held")
 # | L | 4 | every layer looks at rows of its own |
 # | K, V | 2 | one row to be found by, one to give; index 0 is K, always |
 # | B | 1 | every sequence has a past of its own |
-# | H_kv | 2 | half of the 4 query heads: this is GQA's saving |
+# | H_kv | 2 | half of the 4 query heads: what grouped-query attention saves |
 # | max_slots | 512 | room for the longest text that may come, paid by all |
 # | d_h | 32 | the numbers of a row |
 #
@@ -433,7 +433,7 @@ same = 0
 for layer, (_, k, v) in enumerate(afresh):
     K, V = cache.read(layer)
     same += bits.equal(K[0], k) + bits.equal(V[0], v)
-print(f"{same} of {2 * L} blocks of K and V: the bytes of a fresh reading")
+print(f"blocks of K and V as read afresh: {same} of {2 * L}")
 
 # %% [markdown]
 # (While a pass is under way, layer 0 has its new rows and layer 3 has not. So each layer has a cursor of its own, and
@@ -482,7 +482,7 @@ print(f"slots held: {small.lengths}")
 #   believes that it is the first.
 # - **The word counts twice.** The new rows are appended, the cache is read, and then the new rows are put beside it
 #   once more.
-# - **The word does not count.** The cache is read first and appended to afterwards. The word looks at everybody but
+# - **The word is left out.** The cache is read first and appended to afterwards. The word looks at everybody but
 #   itself.
 
 
@@ -497,7 +497,7 @@ def twice(cache):
     return attend
 
 
-def not_at_all(cache):
+def left_out(cache):
     def attend(layer, q, k, v):
         K, V = cache.read(layer)
         out = causal(q, K[0], V[0])
@@ -518,7 +518,8 @@ def at_0(cache):
 # %% [markdown]
 # For each of them, fifty prompts of the grammar. The prefill is done right, and the mistake is made in the decode
 # steps. We compare the first decode step with the right one, in bytes: q, k and v of layer 0, what attention made of
-# them there, and the logits. And then the test that everybody would write: do the first 24 words come out the same?
+# them there, and the logits. And then, in the last column, the test that everybody would write: do the first 24 words
+# come out the same?
 
 
 # %%
@@ -545,15 +546,14 @@ def decode(prompt, n, attend, positions):
 prompts = [prompt.text for prompt in sample_prompts(seed=1)]
 right = [decode(prompt, 24, cached, at_the_cursor) for prompt in prompts]
 mistakes = {
-    "position restarts": (cached, at_0),
-    "counts twice": (twice, at_the_cursor),
-    "does not count": (not_at_all, at_the_cursor),
+    "restarts": (cached, at_0),
+    "twice": (twice, at_the_cursor),
+    "left out": (left_out, at_the_cursor),
 }
 parts = ("q", "k", "v", "attention", "logits")
-print("prompts, of 50, that are as with the right cache:")
 told = {"right": right}
-print("                    the bytes of the first decode step    the words")
-print("                      q    k    v  attention  logits")
+print("prompts, of 50, as with a right cache:")
+print("           q  k  v  attn. logits words")
 for name, (attend, positions) in mistakes.items():
     wrong = [decode(prompt, 24, attend, positions) for prompt in prompts]
     told[name] = wrong
@@ -562,13 +562,13 @@ for name, (attend, positions) in mistakes.items():
         sum(bits.equal(a[1][part], b[1][part]) for a, b in pairs)
         for part in parts
     )
-    line = f"{name:18}{q:5}{k:5}{v:5}{attention:11}{logits:8}"
-    print(f"{line}{sum(a[0] == b[0] for a, b in pairs):13}")
+    line = f"{name:9}{q:3}{k:3}{v:3}{attention:7}{logits:7}"
+    print(f"{line}{sum(a[0] == b[0] for a, b in pairs):6}")
 
 print("\nYesterday I ...")
 for name, runs in told.items():
     said = runs[prompts.index("Yesterday I")][0]
-    print(f"{name:18}{tokenizer.decode(said[:10])}")
+    print(f"{name:9}{tokenizer.decode(said[:10])}")
 
 # %% [markdown]
 # Read the table from the right. A cache that counts the word twice says **the same 24 words in 44 of 50 prompts**. Each
@@ -629,13 +629,14 @@ def three_at_once():
 
 
 answers, cache = three_at_once()
+print("as if alone?")
 for b, prompt in enumerate(batch):
     alone = KVCache.for_model(model, max_slots=short)
     answer = generate(prompt, 4, cache=alone, temperature=0)
     same_words = answer == answers[b]
     same_rows = bits.equal(alone.data[:, :, 0], cache.data[:, :, b])
     as_alone = f"words {same_words}, rows {same_rows}"
-    print(f"{cache.lengths[b]:2} slots held; as if alone: {as_alone}")
+    print(f"{cache.lengths[b]:2} slots; {as_alone}")
 
 # %% mystnb={"image": {"alt": "Slots of a cache for three sequences: blue from slot 0 to a cursor, which stands at 5, 7 and 13 of 16; white after it."}}
 figures.slot_map(
@@ -693,7 +694,7 @@ for name, beyond in (("zeros", 0.0), ("NaN", torch.nan)):
     zero = not weights[cursor:].any()
     finite = int(out.isfinite().sum())
     print(f"{name} beyond the cursor:")
-    print(f"  weights all 0: {zero}, finite numbers: {finite} of {len(out)}")
+    print(f"  weights 0: {zero}; finite: {finite} of {len(out)}")
 
 # %% [markdown]
 # The weights are 0 both times. But 0 times NaN is NaN, and the spoiled rows beyond the cursor have destroyed the
@@ -766,8 +767,8 @@ print(f"the weights:  {weights:9,} bytes")
 # %% [markdown]
 # Two kilobytes a word, and a third of the weights when it is full. Large models are no better off. Here is the formula
 # for shapes as their authors state them, with two bytes a number: OPT (Zhang and others, 2022), GPT-3 (Brown and
-# others, 2020), Llama 3 (Grattafiori and others, 2024). The last column is what would be kept if every query head had a
-# key and a value of its own.
+# others, 2020), Llama 3 (Grattafiori and others, 2024). A text is the longest that the model takes. The last column is what
+# would be kept if every query head had a key and a value of its own.
 
 # %%
 shapes = {  # layers, query heads, K/V heads, head size, longest text
@@ -777,20 +778,20 @@ shapes = {  # layers, query heads, K/V heads, head size, longest text
     "Llama 3 70B": (80, 64, 8, 128, 131_072),
     "Llama 3 405B": (126, 128, 8, 128, 131_072),
 }
-print("               KiB a    longest   GiB for    GiB if")
-print("               token       text        it  H_kv = H")
+print("             KiB a    GiB a   GiB, if")
+print("             token     text  H_kv = H")
 for name, (n_layers, n_q, n_kv, size, longest) in shapes.items():
     token = n_layers * 2 * n_kv * size * 2  # bytes
     text = token * longest / 2**30
-    line = f"{name:12}{token / 1024:8,.0f}{longest:11,}"
-    print(f"{line}{text:10,.2f}{text * n_q / n_kv:10,.2f}")
+    line = f"{name:12}{token / 1024:6,.0f}{text:9,.2f}"
+    print(f"{line}{text * n_q / n_kv:10,.2f}")
 
 # %% [markdown]
 # Not bytes, but hundreds of kilobytes for a single token, and gigabytes for a single text: beside the weights, and once
 # for each text that is being written at the time. A Llama 3 of 8 billion parameters needs about as much for one text of
 # full length as for itself.
 #
-# This is what **grouped-query attention** (Ainslie and others, 2023) is for. Several query heads share one key and
+# This is what **grouped-query attention**, GQA for short (Ainslie and others, 2023), is for. Several query heads share one key and
 # value head, and the cache shrinks by the number of those that share: to a quarter, an eighth, a sixteenth in the last
 # three lines. The questions stay as many; only what is *kept* gets less. The model of 405 billion parameters keeps less
 # for a token than the one of 13 billion.
@@ -805,13 +806,13 @@ lengths = [len(tokenizer.encode(prompt)) + 63 for prompt in prompts]
 # (63: the last of the 64 words is said and not read)
 held = sum(lengths)
 room = len(lengths) * 512
-print("                        slots  unused      pages")
-print(f"contiguous        {room:11,}{(room - held) / room:8.0%}")
+print("                 slots unused  pages")
+print(f"contiguous    {room:8,}{(room - held) / room:7.0%}")
 for page in (128, 32, 16, 4):
     pages = sum(-(-n // page) for n in lengths)  # rounded up
     slots = pages * page
     unused = (slots - held) / slots
-    print(f"pages of {page:3} slots{slots:11,}{unused:8.0%}{pages:11,}")
+    print(f"{page:3} to a page {slots:8,}{unused:7.0%}{pages:7,}")
 
 # %% [markdown]
 # With caches cut to the largest size that may be needed, 86 per cent of the memory is paid for and empty. (When the
