@@ -304,9 +304,9 @@ print(f"q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}")
 # ### RoPE: where a word stands
 #
 # A query finds a key by their dot product, and so far neither knows its place in the sentence, its **slot**. Rotary
-# embeddings (RoPE: Su and others, 2021) turn each pair of numbers by an angle that grows with the slot: some pairs quickly, some slowly. If
-# both sides of a dot product are turned by the same angle it stays the same. So what counts in the end is how far the
-# one is from the other, not where they are:
+# embeddings (RoPE: Su and others, 2021) turn each pair of numbers by an angle that grows with the slot: some pairs
+# quickly, some slowly. If both sides of a dot product are turned by the same angle it stays the same. So what counts in
+# the end is how far the one is from the other, not where they are:
 
 
 # %%
@@ -370,8 +370,9 @@ def attend(q, k, v, seen):  # (H, T, d_h), twice (H_kv, T, d_h), (H, T, T)
 # %% [markdown]
 # ### The MLP: each row by itself
 #
-# The other half of a layer, a multilayer perceptron, sees one row at a time. It widens the row to F = 256, twice; lets one half act as a gate for
-# the other; and narrows the product down again. (This is SwiGLU: Shazeer, 2020. The gate's function is called SiLU.)
+# The other half of a layer, a multilayer perceptron, sees one row at a time. It widens the row to F = 256, twice; lets
+# one half act as a gate for the other; and narrows the product down again. (This is SwiGLU: Shazeer, 2020. The gate's
+# function is called SiLU.)
 
 
 # %%

@@ -767,8 +767,8 @@ print(f"the weights:  {weights:9,} bytes")
 # %% [markdown]
 # Two kilobytes a word, and a third of the weights when it is full. Large models are no better off. Here is the formula
 # for shapes as their authors state them, with two bytes a number: OPT (Zhang and others, 2022), GPT-3 (Brown and
-# others, 2020), Llama 3 (Grattafiori and others, 2024). A text is the longest that the model takes. The last column is what
-# would be kept if every query head had a key and a value of its own.
+# others, 2020), Llama 3 (Grattafiori and others, 2024). A text is the longest that the model takes. The last column is
+# what would be kept if every query head had a key and a value of its own.
 
 # %%
 shapes = {  # layers, query heads, K/V heads, head size, longest text
@@ -791,10 +791,10 @@ for name, (n_layers, n_q, n_kv, size, longest) in shapes.items():
 # for each text that is being written at the time. A Llama 3 of 8 billion parameters needs about as much for one text of
 # full length as for itself.
 #
-# This is what **grouped-query attention**, GQA for short (Ainslie and others, 2023), is for. Several query heads share one key and
-# value head, and the cache shrinks by the number of those that share: to a quarter, an eighth, a sixteenth in the last
-# three lines. The questions stay as many; only what is *kept* gets less. The model of 405 billion parameters keeps less
-# for a token than the one of 13 billion.
+# This is what **grouped-query attention**, GQA for short (Ainslie and others, 2023), is for. Several query heads share
+# one key and value head, and the cache shrinks by the number of those that share: to a quarter, an eighth, a sixteenth
+# in the last three lines. The questions stay as many; only what is *kept* gets less. The model of 405 billion
+# parameters keeps less for a token than the one of 13 billion.
 #
 # ## Pages
 #
