@@ -369,7 +369,8 @@ def check(launch, spec) -> None:
         if right and bool((around == 7).all()):
             continue
         where = ", ".join(f"{k} = {size}" for k, size in sizes.items())
-        print(f"{spec.__name__}: right in {n} of 6 shapes, not for {where}:")
+        print(f"{spec.__name__}: right in {n} of 6 shapes,", end=" ")
+        print(f"not for {where}:")
         if right:
             print("something was written outside of the output")
         else:
@@ -401,7 +402,7 @@ check(without_mask, copied)
 
 # %% [markdown]
 # `triton.cdiv` divides and rounds up: as many programs as it takes. The copy without a mask gave the right numbers, as
-# before, and it was caught all the same. (It is good to have seen that: a check that has never failed may be unable to.)
+# before, and it was caught all the same. So the check is able to fail.
 #
 # ## Two dimensions
 #

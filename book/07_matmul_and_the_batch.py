@@ -286,10 +286,10 @@ with set_batch_invariant_mode():
 #
 # For a tile of 64 × 64 outputs, and `BLOCK_K` of 32, the shapes are
 #
-# | | shape | |
+# | name | shape | what it is |
 # |---|---|---|
 # | `a[rows, k : k + 32]` | (64,&nbsp;32) | 64 rows of this batch, 32 of their K elements |
-# | `b[k : k + 32, columns]` | (32,&nbsp;64) | |
+# | `b[k : k + 32, columns]` | (32,&nbsp;64) | the same 32 of K, for 64 columns |
 # | `acc` | (64,&nbsp;64) | one accumulator for each output, kept until K is through |
 #
 # Look at one output. `BLOCK_M` and `BLOCK_N` say which *other* outputs are computed beside it. `BLOCK_K` says which of
@@ -390,8 +390,7 @@ for file in sorted(folder.iterdir(), key=lambda file: file.name):
 # Is the sweep able to find anything? It was. "tf32x3" computes a float32 product as three on the tensor cores, one of
 # the large parts and two of the small corrections; within a step of `BLOCK_K` it adds all the small ones first, then
 # the large. That makes `BLOCK_K` a part of the order again, as in the interpreter. An earlier table had a tile with
-# another `BLOCK_K`, and the sweep found other bits in 57 million of the 243 million outputs that it compared. That is
-# why all of today's tf32x3 tiles step alike.
+# another `BLOCK_K`, and the sweep found that its bits were others. That is why all of today's tf32x3 tiles step alike.
 #
 # ## What it costs
 #
