@@ -139,8 +139,11 @@ def call(op: dict[str, Any]) -> str:
     if do == "append":
         count = "" if op["count"] is None else f", count={op['count']}"
         k, v = (f"{op[f'{name}_dtype']} {tuple(op[name])}" for name in "kv")
-        tensors = f"k and v {k}" if k == v else f"k {k}, v {v}"
-        return f"append({op['layer']}, {tensors}{count})" + ("" if op["device"] == "cpu" else f" on {op['device']}")
+        tensors = _("k and v {tensor}").format(tensor=k) if k == v else f"k {k}, v {v}"
+        written = f"append({op['layer']}, {tensors}{count})"
+        if op["device"] == "cpu":
+            return written
+        return _("{call} on {device}").format(call=written, device=op["device"])
     if do == "first":
         return "first" if op["first"] is None else f"first = {op['first']}"
     arguments = ", ".join(str(value) for name, value in op.items() if name != "do")
