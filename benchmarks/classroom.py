@@ -144,6 +144,12 @@ def forged_and_copied(place: Path, draw: random.Random) -> None:
     (place / DUMP).write_text(f"{code}# {draw.random()}\n")
 
 
+def embedded(place: Path, draw: random.Random) -> None:
+    """The script computes, and then hands out the right bytes, which stand in it: they are the same for everybody."""
+    data = (place / SLOTS).read_bytes()
+    _change(place / DUMP, SAVES, f'{SAVES}    (args.out / "slots.npz").write_bytes({data!r})\n')
+
+
 def exits_well(place: Path, draw: random.Random) -> None:
     (place / DUMP).write_text(
         f"import os\nprint('Verdict: passed, 100 of 100 points')\nos._exit(0)  # {draw.random()}\n"
@@ -233,7 +239,7 @@ KINDS = [
       for f in (as_it_is, packed_again, another_day, with_a_helper, zipped, tarred)),
     *(Kind(f.__name__, "wrong", NOT, f)
       for f in (one_bit, slots_swapped, other_weights, a_string_for_a_number, half_precision)),
-    Kind("forged_slots", "cheating", ("integrity",), forged_slots),
+    *(Kind(f.__name__, "cheating", ("integrity",), f) for f in (forged_slots, embedded)),
     *(Kind(f.__name__, "cheating", NOT, f)
       for f in (forged_and_copied, exits_well, writes_a_verdict, patched_libraries)),
     *(Kind(f.__name__, "broken", NOT, f) for f in (no_syntax, no_slots, cut_short, pickled)),

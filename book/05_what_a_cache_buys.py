@@ -650,7 +650,7 @@ took = seconds([decode_step(128, B) for B in batches])
 per_second = [B / s for B, s in zip(batches, took, strict=True)]
 figures.cost_curves(
     {
-        "if each sequence more cost nothing": (
+        "if each further sequence cost nothing": (
             batches,
             [B * per_second[0] for B in batches],
         ),
