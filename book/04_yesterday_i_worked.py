@@ -142,9 +142,9 @@ print(tokenizer.decode(say("Yesterday I", 12, cache)))
 # |---|---|---|
 # | tokens | (1,&nbsp;2) | (1,&nbsp;1) |
 # | x, (B,&nbsp;T,&nbsp;D) | (1,&nbsp;2,&nbsp;128) | (1,&nbsp;1,&nbsp;128) |
-# | q, (B,&nbsp;H,&nbsp;T,&nbsp;d_h) | (1,&nbsp;4,&nbsp;2,&nbsp;32) | (1,&nbsp;4,&nbsp;1,&nbsp;32) |
-# | new k and v, (B,&nbsp;H_kv,&nbsp;T,&nbsp;d_h) | (1,&nbsp;2,&nbsp;2,&nbsp;32) | (1,&nbsp;2,&nbsp;1,&nbsp;32) |
-# | what attention reads, (B,&nbsp;H_kv,&nbsp;S,&nbsp;d_h) | (1,&nbsp;2,&nbsp;**2**,&nbsp;32) | (1,&nbsp;2,&nbsp;**3**,&nbsp;32) |
+# | q, (B, H, T,&nbsp;d_h) | (1,&nbsp;4,&nbsp;2,&nbsp;32) | (1,&nbsp;4,&nbsp;1,&nbsp;32) |
+# | new k and v, (B, H_kv, T,&nbsp;d_h) | (1,&nbsp;2,&nbsp;2,&nbsp;32) | (1,&nbsp;2,&nbsp;1,&nbsp;32) |
+# | what attention reads, (B, H_kv, S,&nbsp;d_h) | (1,&nbsp;2,&nbsp;**2**,&nbsp;32) | (1,&nbsp;2,&nbsp;**3**,&nbsp;32) |
 #
 # The new rows go into the cache first, then attention reads all of it. The word in slot `t` sees `t + 1` rows: those
 # before it and its own, each exactly once. Without a cache each column would have T = S, and every row of it would be
@@ -519,12 +519,13 @@ def fastest(row, peer):  # of the ways it was tried in, if any
 
 
 results = sorted(Path("../benchmarks/results").glob("generate-*.json"))
+lines = []
 for file in results:
     result = json.loads(file.read_text(encoding="utf-8"))
     torch_version = result["versions"]["torch"].split("+")[0]
-    print(result["device"]["cpu"])
-    print(f"torch {torch_version}, one thread, {result['date']}")
-    print(f"{'tokens per second':20}batch of 1{'of 4':>8}")
+    lines.append(result["device"]["cpu"])
+    lines.append(f"torch {torch_version}, one thread, {result['date']}")
+    lines.append(f"{'tokens per second':20}batch of 1{'of 4':>8}")
     for name, title in (
         ("cached generation", "with a cache, words"),
         ("uncached generation", "without one, words"),
@@ -535,12 +536,13 @@ for file in results:
             if row["name"] == name and row["settings"]["threads"] == 1
         ]
         one, four = (row["settings"]["new tokens"] for row in rows)
-        print(f"{title:20}{one:10}{four:8}")
+        lines.append(f"{title:20}{one:10}{four:8}")
         for peer in ("fixed-c", "stock", "transformers"):
             found = [fastest(row, peer) for row in rows]
             if all(found):
-                print(f"  {peer:18}{found[0]:10,.0f}{found[1]:8,.0f}")
-    print()
+                lines.append(f"  {peer:18}{found[0]:10,.0f}{found[1]:8,.0f}")
+    lines.append("")
+print("\n".join(lines).rstrip())
 if not results:
     print("The measurements are in the repository: benchmarks/results.")
 
