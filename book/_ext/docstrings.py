@@ -68,7 +68,12 @@ def _plain(text: str) -> str:
 
 
 def _process(
-    app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]
+    app: Any,
+    what: str,
+    name: str,
+    thing: Any,
+    options: Any,
+    lines: list[str],
 ) -> None:
     lines[:] = to_rst(
         lines, bullets=what != "module"
