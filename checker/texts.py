@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 
+from checker.collected import Collected
 from checker.gate import Refusal
 from checker.language import _, ngettext
 from checker.report import Finding
@@ -43,3 +44,14 @@ def texts(lab: Lab, read: Callable[[str], str]) -> Iterator[Finding | tuple[Arti
                     message=_("A statement the lab asks for is not there."),
                 )
         yield artifact, text
+
+
+def writing(work: Collected) -> Iterator[Finding]:
+    """The task of a lab whose texts are a student's own, and no script's."""
+    for item in texts(work.lab, work.text):
+        if isinstance(item, Finding) and item.kind == "missing" and item.file:
+            words = work.lab.artifact(item.file).min_words
+            message = _("The file is not there: it is yours to write, at least {words} words.").format(words=words)
+            yield item.model_copy(update={"message": message})
+        elif isinstance(item, Finding):
+            yield item

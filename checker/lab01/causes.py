@@ -37,6 +37,3 @@ GENERATED = [
     N_("read() gives something that is kept beside data, and not what data holds now"),
     N_("truncate, reset or first left something of an earlier sequence"),
 ]
-NO_DATA = [
-    N_("it writes beside itself instead of into the folder that --out names"),
-]

@@ -6,13 +6,12 @@ verified. What nobody can make again here, such as a machine and a date, is said
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
-from checker.gate import Refusal
 from checker.lab01.schemas import Manifest, Results
 from checker.lab01.work import LAB, MANIFEST, RESULTS, Work
 from checker.language import N_, _
+from checker.ledger import claim, or_unchecked, unchecked
 from checker.report import Claim, Finding
 
 NO_RUN = N_("exercise.py, run here with your cache, gave nothing to compare")
@@ -26,53 +25,31 @@ def of_the_manifest(work: Work, faults: list[Finding]) -> Iterator[Claim]:
     text = _("manifest.json: it is about {cases} cases and {generations} generations, drawn from seed {seed}").format(
         cases=config.n_cases, generations=config.n_generations, seed=config.case_seed
     )
-    yield _claim(text, MANIFEST, faults, "config")
-    yield Claim(
-        text=_("manifest.json: it was made with torch {torch} on {platform}").format(
-            torch=found.versions.torch, platform=found.platform
-        ),
-        file=MANIFEST,
-        standing="not checkable here",
-        because=_("what it was made with leaves no trace that another machine could look at"),
+    yield claim(text, MANIFEST, faults, "config")
+    text = _("manifest.json: it was made with torch {torch} on {platform}").format(
+        torch=found.versions.torch, platform=found.platform
     )
+    yield unchecked(text, MANIFEST, _("what it was made with leaves no trace that another machine could look at"))
 
 
 def of_the_results(work: Work, faults: list[Finding]) -> Iterator[Claim]:
     found = work.results
-    if not isinstance(found, Results) or _against(faults, "cases", "generations"):
+    if not isinstance(found, Results) or any(f.file == RESULTS and f.where in ("cases", "generations") for f in faults):
         return  # of other cases than the lab's, nothing was looked into
     total = found.summary
     if not total.rows_read:
         return  # it claims nothing
-    here = _measured_again(work)
+    here = work.readable(lambda: work.replayed_results(LAB))
     asked = {
-        _("results.json: read() handed out {n} rows").format(n=total.rows_read): r"rows|rows_read",
-        _("results.json: the answers of every case, as sha256"): r"sha256|refused|operations",
+        _("results.json: read() handed out {n} rows").format(n=total.rows_read): ("rows", "rows_read"),
+        _("results.json: the answers of every case, as sha256"): ("sha256", "refused", "operations"),
         _("results.json: {equal} of {n} generations equal a run without a cache").format(
             equal=total.generations_equal, n=total.generations
-        ): r"differing|stopped|generations_equal|rows_differing|rows_compared|compared",
+        ): ("differing", "stopped", "generations_equal", "rows_differing", "rows_compared", "compared"),
         _("results.json: {seen} of {n} overwritten rows were seen").format(seen=total.pokes_seen, n=total.pokes): (
-            r"pokes_seen|pokes"
+            "pokes_seen",
+            "pokes",
         ),
     }
     for text, places in asked.items():
-        claim = _claim(text, RESULTS, faults, places)
-        if claim.standing == "verified" and not here:
-            claim = Claim(text=text, file=RESULTS, standing="not checkable here", because=_(NO_RUN))
-        yield claim
-
-
-def _claim(text: str, file: str, faults: list[Finding], places: str) -> Claim:
-    wrong = any(f.file == file and re.search(rf"(^|\.)({places})(\W|$)", f.where or "") for f in faults)
-    return Claim(text=text, file=file, standing="contradicted" if wrong else "verified")
-
-
-def _against(faults: list[Finding], *places: str) -> bool:
-    return any(fault.file == RESULTS and fault.where in places for fault in faults)
-
-
-def _measured_again(work: Work) -> bool:
-    try:
-        return isinstance(work.replayed_results(LAB), Results)
-    except Refusal:
-        return False
+        yield or_unchecked(claim(text, RESULTS, faults, *places), "" if here else _(NO_RUN))

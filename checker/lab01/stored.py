@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from checker.claims import better, mismatch
+from checker.collected import refused_or
 from checker.faults import show
-from checker.gate import Refusal
 from checker.lab01 import reference
 from checker.lab01.cases import CASE_SEED
-from checker.lab01.claims import better, mismatch, replayed
+from checker.lab01.claims import replayed
 from checker.lab01.playing import digest, play
-from checker.lab01.schemas import Ask, AskGeneration, Case, Generation, Manifest, Results, Summary
+from checker.lab01.schemas import Ask, AskGeneration, Case, Generation, Results, Summary
 from checker.lab01.work import LAB, MANIFEST, RESULTS, Work
 from checker.language import N_, _, ngettext
 from checker.report import Finding
@@ -50,13 +51,9 @@ def results(work: Work) -> Iterator[Item]:
     if faults:
         yield from faults
         return
-    here: Results | None = None
-    try:
-        read = work.replayed_results(LAB)
-        broken = replayed(work, LAB, read, RESULTS)
-        here = read if isinstance(read, Results) else None
-    except Refusal as refusal:
-        broken = replayed(work, LAB, refusal, RESULTS)
+    read = refused_or(lambda: work.replayed_results(LAB))
+    here = read if isinstance(read, Results) else None
+    broken = replayed(work, LAB, read, RESULTS)
     yield from broken
     if not (found.summary.rows_read or found.summary.generations_equal or any(case.rows for case in found.cases)):
         message = _(OLD if here is not None and here.summary.rows_read else NOTHING)
@@ -64,11 +61,8 @@ def results(work: Work) -> Iterator[Item]:
         return
     poked = {ask.id for ask in work.lab_generations if ask.poke}
     yield from _summaries(work, RESULTS, "summary", found, found.summary, here, poked)
-    try:
-        beside = work.manifest
-    except Refusal:
-        beside = []  # the task `manifest` says so
-    if isinstance(beside, Manifest):
+    beside = work.readable(lambda: work.manifest)  # if it cannot be read, the task `manifest` says so
+    if beside is not None:
         yield from _summaries(work, MANIFEST, "results_summary", found, beside.results_summary, here, poked)
     if here is not None and not broken:
         yield from _cases(work, found.cases, here.cases)

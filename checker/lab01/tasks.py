@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from checker.check import Part, with_claims
+from checker.collected import refused_or
 from checker.gate import Refusal
 from checker.lab01 import generations, stored
 from checker.lab01.claims import replayed
@@ -21,10 +22,9 @@ from checker.lab01.schemas import Ask, AskGeneration, Results
 from checker.lab01.work import ALL, ANSWERS, RESULTS, Work
 from checker.language import _
 from checker.report import Claim, Finding
-from checker.texts import texts
+from checker.texts import writing
 
 Item = Finding | Part | str
-README = "README.md"
 TODOS = {"A": (1, 2), "B": (3,), "C": (4, 5), "D": (6,)}
 
 
@@ -67,14 +67,14 @@ def _played(work: Work) -> tuple[Results | None, list[Finding]]:
     """The results of the run on all cases, or why there is nothing to go by."""
     if read := list(read_cache(work.cache)):
         return None, read
+    found = refused_or(lambda: work.replayed_results(ALL))
+    if broken := replayed(work, ALL, found, RESULTS):
+        return None, broken
     try:
-        found = work.replayed_results(ALL)
-        broken = replayed(work, ALL, found, RESULTS)
-        if not broken:
-            work.given()
+        work.given()
     except Refusal as refusal:
         return None, replayed(work, ALL, refusal, refusal.finding.file or ANSWERS)
-    return (found if isinstance(found, Results) and not broken else None), broken
+    return (found if isinstance(found, Results) else None), []
 
 
 def _generated(work: Work, results: Results, cache: str) -> Iterator[Finding | None]:
@@ -114,16 +114,6 @@ def _to_watch(work: Work, asked: list[Ask], judged: list[Finding | None]) -> Ite
             hidden = f" --seed {work.hidden_seed}" if ask in work.hidden_cases else ""
             yield _("step by step: {command}").format(command=f"python exercise.py --show {ask.id}{hidden}")
             return
-
-
-def writing(work: Work) -> Iterator[Item]:
-    words = work.lab.artifact(README).min_words
-    for item in texts(work.lab, work.text):
-        if isinstance(item, Finding) and item.kind == "missing":
-            message = _("The file is not there: it is yours to write, at least {words} words.").format(words=words)
-            yield item.model_copy(update={"message": message})
-        elif isinstance(item, Finding):
-            yield item
 
 
 TASKS: dict[str, Callable[[Work], Iterator[Item | Claim]]] = {

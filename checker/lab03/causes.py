@@ -26,4 +26,3 @@ FIT = [
     N_("the logarithm of one of the two is missing, or the two are swapped"),
     N_("the prefactor is still a logarithm, or one of another base"),
 ]
-NO_DATA = [N_("it writes beside itself instead of into the folder that --out names")]

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from checker.check import Part
+from checker.claims import mismatch
+from checker.collected import refused_or
 from checker.faults import show
-from checker.gate import Refusal
 from checker.lab03 import cases, causes
-from checker.lab03.claims import mismatch, replayed
+from checker.lab03.claims import replayed
 from checker.lab03.mistakes import one
 from checker.lab03.schemas import AskedFit, AskedFits, AskedMedian, Fits
-from checker.lab03.work import ANALYSIS, FIT, Work, series
+from checker.lab03.work import ANALYSIS, FIT, RESULTS, Work, series
 from checker.language import N_, _
 from checker.report import Finding
 
@@ -143,11 +144,7 @@ WRONG_PREFACTORS: dict[str, Callable[[float], float]] = {
 
 def fit(work: Work) -> Iterator[Item]:
     """Medians, exponents and prefactors of hidden numbers."""
-    found: Fits | list[Finding] | Refusal
-    try:
-        found = work.fits
-    except Refusal as refusal:
-        found = refusal
+    found = refused_or(lambda: work.fits)
     yield from replayed(work, "fits", found)
     if not isinstance(found, Fits):
         return
@@ -260,7 +257,7 @@ def analysis(work: Work) -> Iterator[Item]:
         message = _("Without a results.json that can be read, nothing says what was fitted.")
         yield mismatch(ANALYSIS, None, _("results.json beside it"), _("none that can be read"), message)
         return
-    digest = work.results_sha256()
+    digest = work.sha256(RESULTS)
     if found.results_sha256 != digest:
         message = _("The file is about another results.json than the one beside it: run analyse.py again.")
         yield mismatch(ANALYSIS, "results_sha256", digest, found.results_sha256, message)

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from checker.check import Part
+from checker.claims import mismatch
+from checker.collected import refused_or
 from checker.faults import show
-from checker.gate import Refusal
 from checker.lab03 import causes, mistakes, truth
-from checker.lab03.claims import mismatch, replayed
+from checker.lab03.claims import replayed
 from checker.lab03.schemas import Costs, Formulas, Generation, Number, SaidGeneration, SaidStep, Step
 from checker.lab03.stored import is_right
 from checker.lab03.work import COSTS, Work
@@ -51,11 +52,7 @@ def generation(work: Work) -> Iterator[Item]:
 
 
 def _formulas(work: Work) -> tuple[Formulas | None, list[Finding]]:
-    found: Formulas | list[Finding] | Refusal
-    try:
-        found = work.formulas
-    except Refusal as refusal:
-        found = refusal
+    found = refused_or(lambda: work.formulas)
     return (found if isinstance(found, Formulas) else None), replayed(work, "formulas", found)
 
 

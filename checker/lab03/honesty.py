@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from checker.check import Part
+from checker.claims import mismatch
+from checker.collected import refused_or
 from checker.faults import show
-from checker.gate import Refusal
-from checker.lab03.claims import mismatch, replayed
+from checker.lab03.claims import replayed
 from checker.lab03.fitting import WRONG_MEDIANS, median
 from checker.lab03.mistakes import one
 from checker.lab03.schemas import AskedMedian, Axes, Drawn, Figure, Figures, Point, Scale
@@ -51,11 +52,7 @@ class Found:
 def figure(work: Work) -> Iterator[Item]:
     """plot.py draws all that was measured, as it was measured; and curves.png is there."""
     yield from _picture(work)
-    found: Figures | list[Finding] | Refusal
-    try:
-        found = work.figures
-    except Refusal as refusal:
-        found = refusal
+    found = refused_or(lambda: work.figures)
     yield from replayed(work, "figures", found)
     if not isinstance(found, Figures):
         return

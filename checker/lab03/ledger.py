@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from checker.lab03.schemas import Analysis, Manifest, Prediction, Results
 from checker.lab03.work import ANALYSIS, CURVES, MANIFEST, PREDICTION, RESULTS, Work
 from checker.language import _, ngettext
+from checker.ledger import claim, or_unchecked, unchecked
 from checker.report import Claim, Finding
 
 Faults = list[Finding]
@@ -23,14 +24,10 @@ def of_the_manifest(work: Work, faults: Faults) -> Iterator[Claim]:
     text = _("manifest.json: {equal} of {values} numbers of costs.py are what was counted").format(
         equal=found.results_summary.values_equal, values=found.results_summary.values
     )
-    yield _claim(text, MANIFEST, faults, "results_summary")
+    yield claim(text, MANIFEST, faults, "results_summary")
     made = f"torch {found.versions.torch}, {found.config.ops}, {found.platform}"
-    yield Claim(
-        text=_("manifest.json: it was measured with {made}").format(made=made),
-        file=MANIFEST,
-        standing="not checkable here",
-        because=_("what it was measured with leaves no trace that another machine could look at"),
-    )
+    text = _("manifest.json: it was measured with {made}").format(made=made)
+    yield unchecked(text, MANIFEST, _("what it was measured with leaves no trace that another machine could look at"))
 
 
 def of_the_results(work: Work, faults: Faults) -> Iterator[Claim]:
@@ -40,19 +37,17 @@ def of_the_results(work: Work, faults: Faults) -> Iterator[Claim]:
     text = _("results.json: {equal} of {values} numbers of costs.py are what was counted").format(
         equal=found.summary.values_equal, values=found.summary.values
     )
-    claim = _claim(text, RESULTS, faults, "summary.values_equal", "costs")
     nothing = any(fault.kind in ("replay", "missing") for fault in faults)
-    if nothing and claim.standing == "verified":
-        claim = _unchecked(claim, _("costs.py, run here, gave nothing to compare"))
-    yield claim
+    because = _("costs.py, run here, gave nothing to compare") if nothing else ""
+    yield or_unchecked(claim(text, RESULTS, faults, "summary.values_equal", "costs"), because)
     text = ngettext(
         "results.json: {n} point was timed, with {samples} samples in all",
         "results.json: {n} points were timed, with {samples} samples in all",
         len(found.points),
     ).format(n=len(found.points), samples=sum(len(point.samples_ns) for point in found.points))
-    claim = _claim(text, RESULTS, faults, "points", "warmup", "summary.points", "summary.samples")
+    said = claim(text, RESULTS, faults, "points", "warmup", "summary.points", "summary.samples")
     because = _("how long a step took is between that machine and its clock; only what no clock gives would show")
-    yield claim if claim.standing == "contradicted" else _unchecked(claim, because)
+    yield or_unchecked(said, because)
 
 
 def of_the_analysis(work: Work, faults: Faults) -> Iterator[Claim]:
@@ -65,18 +60,14 @@ def of_the_analysis(work: Work, faults: Faults) -> Iterator[Claim]:
         text = _("analysis.json: over {sweep}, {how}, the time grows with the exponent {exponent}").format(
             sweep=fit.sweep, how=how, exponent=exponent
         )
-        yield _claim(text, ANALYSIS, faults, f"fits[{i}]", "results_sha256")
+        yield claim(text, ANALYSIS, faults, f"fits[{i}]", "results_sha256")
 
 
 def of_the_figure(work: Work, faults: Faults) -> Iterator[Claim]:
     if any(fault.file == CURVES for fault in faults):
         return
-    yield Claim(
-        text=_("curves.png: it shows the curves"),
-        file=CURVES,
-        standing="not checkable here",
-        because=_("fonts make pixels differ; the figure was drawn here again, by plot.py, and that one was judged"),
-    )
+    because = _("fonts make pixels differ; the figure was drawn here again, by plot.py, and that one was judged")
+    yield unchecked(_("curves.png: it shows the curves"), CURVES, because)
 
 
 def of_the_prediction(work: Work, faults: Faults) -> Iterator[Claim]:
@@ -84,25 +75,8 @@ def of_the_prediction(work: Work, faults: Faults) -> Iterator[Claim]:
     if not isinstance(found, Prediction):
         return
     text = _("prediction.json: FLOPs, bytes and memory of the large model's step at 32,768 slots")
-    yield _claim(text, PREDICTION, faults, "large")
+    yield claim(text, PREDICTION, faults, "large")
     text = _("prediction.json: the seconds follow from your own fits and medians")
-    yield _claim(text, PREDICTION, faults, "seconds")
-    yield Claim(
-        text=_("prediction.json: a step of MiniGPT at 32,768 tokens takes that long"),
-        file=PREDICTION,
-        standing="not checkable here",
-        because=_("nobody measured it: that is what makes it a prediction"),
-    )
-
-
-def _claim(text: str, file: str, faults: Faults, *places: str) -> Claim:
-    against = any(
-        fault.file == file and (fault.where == place or (fault.where or "").startswith((f"{place}.", f"{place}[")))
-        for fault in faults
-        for place in places
-    )
-    return Claim(text=text, file=file, standing="contradicted" if against else "verified")
-
-
-def _unchecked(claim: Claim, because: str) -> Claim:
-    return Claim(text=claim.text, file=claim.file, standing="not checkable here", because=because)
+    yield claim(text, PREDICTION, faults, "seconds")
+    text = _("prediction.json: a step of MiniGPT at 32,768 tokens takes that long")
+    yield unchecked(text, PREDICTION, _("nobody measured it: that is what makes it a prediction"))

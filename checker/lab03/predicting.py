@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from checker.check import Part
+from checker.claims import mismatch
 from checker.faults import show
 from checker.lab03 import cases, mistakes, truth
-from checker.lab03.claims import mismatch
 from checker.lab03.fitting import median, relatively_close
 from checker.lab03.mistakes import one
 from checker.lab03.schemas import Analysis, AskedMedian, Number, Results, Shape, Step

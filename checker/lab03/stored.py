@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from checker.check import Part
+from checker.claims import better, mismatch
+from checker.collected import refused_or
 from checker.faults import show
-from checker.gate import Refusal
 from checker.lab03 import cases, truth
-from checker.lab03.claims import better, mismatch, replayed
+from checker.lab03.claims import replayed
 from checker.lab03.schemas import (
     Costs,
     CountedGeneration,
@@ -24,7 +25,7 @@ from checker.lab03.schemas import (
     Step,
     Summary,
 )
-from checker.lab03.work import COSTS, MANIFEST, RESULTS, Work
+from checker.lab03.work import MANIFEST, RESULTS, Work
 from checker.language import N_, _, ngettext
 from checker.report import Finding
 
@@ -185,7 +186,7 @@ def _summaries(work: Work, file: str, where: str, deserved: Summary, found: Summ
         if value == true:
             continue
         here = _here(work) if name == "values_equal" and value > true else None
-        say = partial(better, work, COSTS) if here and _equal_here(work, here) < value else mismatch
+        say = partial(better, work) if here and _equal_here(work, here) < value else mismatch
         yield say(file, f"{where}.{name}", show(true), show(value), message)
 
 
@@ -193,11 +194,7 @@ def _against_the_run(work: Work, found: Results) -> Iterator[Finding]:
     """What costs.py is said to have given, and what it gives here: the same numbers, on any machine."""
     here = _here(work)
     if here is None:
-        try:
-            said: Formulas | list[Finding] | Refusal = work.formulas
-        except Refusal as refusal:
-            said = refusal
-        yield from replayed(work, "formulas", said)
+        yield from replayed(work, "formulas", refused_or(lambda: work.formulas))
         return
     message = _("costs.py was run here and gives another number: run measure.py again.")
     for (place, entry), again in zip(placed(found), _of_the_lab(work, here), strict=False):
@@ -206,7 +203,7 @@ def _against_the_run(work: Work, found: Results) -> Iterator[Finding]:
             if value == now and type(value) is type(now):
                 continue
             flatters = is_right(value, getattr(right(entry), quantity))
-            say = partial(better, work, COSTS) if flatters else mismatch
+            say = partial(better, work) if flatters else mismatch
             yield say(RESULTS, f"{place}.formula.{quantity}", show(now), show(value), message)
 
 

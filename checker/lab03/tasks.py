@@ -16,22 +16,7 @@ from checker.lab03.formulas import costs, generation
 from checker.lab03.honesty import figure
 from checker.lab03.predicting import prediction
 from checker.lab03.work import Work
-from checker.language import _
-from checker.report import Finding
-from checker.texts import texts
-
-README = "README.md"
-
-
-def writing(work: Work) -> Iterator[Item]:
-    words = work.lab.artifact(README).min_words
-    for item in texts(work.lab, work.text):
-        if isinstance(item, Finding) and item.kind == "missing":
-            message = _("The file is not there: it is yours to write, at least {words} words.").format(words=words)
-            yield item.model_copy(update={"message": message})
-        elif isinstance(item, Finding):
-            yield item
-
+from checker.texts import writing
 
 TASKS: dict[str, Callable[[Work], Iterator[Item]]] = {
     "manifest": with_claims(stored.manifest, ledger.of_the_manifest),

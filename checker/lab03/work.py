@@ -7,21 +7,14 @@ plot.py.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import secrets
-import sys
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Sequence, Sized
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
-import courselib
-from checker import replay
-from checker.check import Options
-from checker.documents import read_model
-from checker.gate import Folder, Refusal
+from checker.collected import Collected, Rerun
+from checker.gate import Refusal
 from checker.lab03 import cases, hidden
 from checker.lab03.schemas import (
     Analysis,
@@ -36,97 +29,70 @@ from checker.lab03.schemas import (
     Results,
     Step,
 )
-from checker.language import _
-from checker.report import Evidence, Finding, Model, Replay
-from checker.runs import Runs
-from checker.spec import Lab
+from checker.language import N_, _
+from checker.report import Finding, Model
 
 MEASURE, ANALYSE = "measure.py", "analyse.py"
 COSTS, FIT, PREDICT, PLOT = "costs.py", "fit.py", "predict.py", "plot.py"
-OWN = (MEASURE, ANALYSE, "cases.py", "drawn.py")  # a run takes the course's, whatever was handed in
+YOURS = (COSTS, FIT, PREDICT, PLOT)
+OWN = (MEASURE, ANALYSE, "cases.py", "drawn.py")
 RESULTS, MANIFEST, ANALYSIS, PREDICTION = "results.json", "manifest.json", "analysis.json", "prediction.json"
 CURVES = "curves.png"
-WRITTEN_BY = {RESULTS: MEASURE, MANIFEST: MEASURE, ANALYSIS: ANALYSE, PREDICTION: ANALYSE, CURVES: ANALYSE}
-RUNS = {"formulas": (MEASURE, COSTS), "fits": (ANALYSE, FIT), "figures": (ANALYSE, PLOT)}  # the driver, and whose it is
-TIMEOUT = 300.0  # a run takes two or three seconds
 MAX_WRITTEN = 4_000_000
 M = TypeVar("M", bound=Model)
 Series = tuple[list[int], list[list[int]]]  # x, and the samples of each
+WRITTEN_BY = {RESULTS: MEASURE, MANIFEST: MEASURE, ANALYSIS: ANALYSE, PREDICTION: ANALYSE, CURVES: ANALYSE}
+RUNS = {
+    "formulas": Rerun(
+        MEASURE,
+        (COSTS, *YOURS),
+        N_("its run on the lab's cases and hidden ones"),
+        ["--cases", "HIDDEN"],
+        {"results", "costs", "generation"},
+    ),
+    "fits": Rerun(ANALYSE, (FIT, *YOURS), N_("its run on hidden numbers"), ["--fits", "HIDDEN"], {"fit"}),
+    "figures": Rerun(
+        ANALYSE, (PLOT, *YOURS), N_("its run on your results and hidden ones"), ["--figures", "HIDDEN"], {"figure"}
+    ),
+}
 
 
-class Work:
+class Work(Collected):
     """The files of the submission, the runs of its code, and what is right."""
 
-    def __init__(self, folder: Folder, lab: Lab, wanted: set[str], options: Options) -> None:
-        self.folder, self.lab, self.wanted, self.options = folder, lab, wanted, options
-        self.hidden_seed = secrets.randbelow(2**31) if options.hidden_seed is None else options.hidden_seed
-        self.timeout = options.timeout or TIMEOUT  # seconds one run of a script may take
-        self._runs = Runs(folder, lab, options.tier)
-        self._recomputed: list[str] = []
+    own = OWN
+    claimants = (COSTS,)
+    written_by = WRITTEN_BY
+    runs = RUNS
 
     # ---- what was handed in ------------------------------------------------------------------------------------------
 
     @cached_property
     def results(self) -> Results | list[Finding]:
-        return self._model(RESULTS, Results)
+        return self.model(RESULTS, Results)
 
     @cached_property
     def manifest(self) -> Manifest | list[Finding]:
-        return self._model(MANIFEST, Manifest)
+        return self.model(MANIFEST, Manifest)
 
     @cached_property
     def analysis(self) -> Analysis | list[Finding]:
-        return self._model(ANALYSIS, Analysis)
+        return self.model(ANALYSIS, Analysis)
 
     @cached_property
     def prediction(self) -> Prediction | list[Finding]:
-        return self._model(PREDICTION, Prediction)
-
-    def readable(self, read: Callable[[], M | list[Finding]]) -> M | None:
-        """The document, for a task that another one answers for; None if it cannot be gone by."""
-        try:
-            found = read()
-        except Refusal:
-            return None
-        return None if isinstance(found, list) else found
-
-    def results_sha256(self) -> str:
-        return hashlib.sha256(self.folder.read_bytes(RESULTS, self._cap(RESULTS))).hexdigest()
-
-    def text(self, name: str) -> str:
-        return self.folder.read_text(name, self._cap(name))
+        return self.model(PREDICTION, Prediction)
 
     def bytes(self, name: str) -> bytes:
-        try:
-            return self.folder.read_bytes(name, self._cap(name))
-        except Refusal as refusal:
-            raise self._told_who_writes(refusal, name) from None
+        with self.saying_who_writes(name):
+            return self.folder.read_bytes(name, self.cap(name))
 
     # ---- the student's code, run here --------------------------------------------------------------------------------
-
-    def begin(self) -> None:
-        """Start every run that a task which was asked for will need."""
-        if self.wanted & {"results", "costs", "generation"}:
-            self._start("formulas")
-        if self.wanted & {"fit"}:
-            self._start("fits")
-        if "figure" in self.wanted:
-            self._start("figures")
-
-    def run(self, name: str) -> replay.Run:
-        """The finished run: "formulas", "fits" or "figures"; waits for it."""
-        self.begin()
-        self._start(name)
-        if not self._runs.done(name):
-            names = list(self._runs)
-            what = _("waiting for your {script}").format(script=RUNS[name][1])
-            self.options.progress(what, names.index(name) / len(names))
-        return self._runs.finished(name)
 
     @cached_property
     def formulas(self) -> Formulas | list[Finding]:
         """What costs.py says of the lab's cases and of hidden ones. Refusal if the run wrote nothing; so below."""
-        found = self._written("formulas", Formulas)
+        found = self.written("formulas", "formulas.json", Formulas, MAX_WRITTEN)
         if isinstance(found, Formulas):
             _all_there(found.steps, self.steps)
             _all_there(found.generations, self.generations)
@@ -135,7 +101,7 @@ class Work:
     @cached_property
     def fits(self) -> Fits | list[Finding]:
         """What fit.py makes of ``numbers``."""
-        found = self._written("fits", Fits)
+        found = self.written("fits", "fits.json", Fits, MAX_WRITTEN)
         if isinstance(found, Fits):
             _all_there(found.medians, self.numbers.medians)
             _all_there(found.fits, self.numbers.fits)
@@ -144,26 +110,16 @@ class Work:
     @cached_property
     def figures(self) -> Figures | list[Finding]:
         """What plot.py draws of ``drawn``."""
-        found = self._written("figures", Figures)
+        found = self.written("figures", "figures.json", Figures, MAX_WRITTEN)
         if isinstance(found, Figures):
             _all_there(found.figures, self.drawn)
         return found
 
-    def _start(self, name: str) -> None:
+    def arguments(self, name: str, copy: Path, home: Path) -> list[str]:
         asked = {"formulas": self._asked_of_costs, "fits": self._asked_of_fit, "figures": self._asked_of_plot}[name]
-        option = {"formulas": "--cases", "fits": "--fits", "figures": "--figures"}[name]
-
-        def arguments(copy: Path, home: Path) -> list[str]:
-            for file in OWN:
-                (copy / file).write_bytes((Path(__file__).parent / file).read_bytes())
-            given = home / f"{name}.json"
-            given.write_text(json.dumps(asked()), encoding="utf-8")
-            return [option, str(given)]
-
-        self._runs.start(name, RUNS[name][0], arguments, self.timeout)
-
-    def _written(self, name: str, model: type[M]) -> M | list[Finding]:
-        return read_model(Folder(self.run(name).out), f"{name}.json", MAX_WRITTEN, model)
+        given = home / f"{name}.json"
+        given.write_text(json.dumps(asked()), encoding="utf-8")
+        return [self.runs[name].arguments[0], str(given)]
 
     # ---- what it is asked --------------------------------------------------------------------------------------------
 
@@ -213,54 +169,6 @@ class Work:
             {"schema": "lab03.results/1", "warmup": warmup, "points": [point.model_dump() for point in points]}
             for _name, warmup, points in self.drawn
         ]
-
-    def recomputed(self, what: str) -> None:
-        self._recomputed.append(what)
-
-    # ---- for the report ----------------------------------------------------------------------------------------------
-
-    def evidence(self) -> Evidence:
-        return Evidence(
-            replayed=[self._replay(name) for name in self._runs],
-            recomputed=self._recomputed,
-            hidden_seed=self.hidden_seed if list(self._runs) else None,
-        )
-
-    def environment(self) -> dict[str, str]:
-        found = {"courselib": courselib.__version__, "numpy": version("numpy"), **self._runs.sandbox}
-        return found | ({"torch": version("torch")} if "torch" in sys.modules else {})
-
-    def durations(self) -> dict[str, float]:
-        return {f"replay {name}": self.run(name).seconds for name in self._runs}
-
-    def close(self) -> None:
-        self._runs.close()
-
-    def _replay(self, name: str) -> Replay:
-        run = self.run(name)
-        return Replay(
-            script=run.script,
-            arguments=[run.arguments[0], "HIDDEN"],
-            outcome=run.outcome,
-            exit_code=run.exit_code,
-            seconds=round(run.seconds, 3),
-            output_tail=run.output_tail,
-        )
-
-    def _model(self, name: str, model: type[M]) -> M | list[Finding]:
-        try:
-            return read_model(self.folder, name, self._cap(name), model)
-        except Refusal as refusal:
-            raise self._told_who_writes(refusal, name) from None
-
-    def _told_who_writes(self, refusal: Refusal, name: str) -> Refusal:
-        if refusal.finding.kind != "missing":
-            return refusal
-        message = _("The file is not there; {written_by} writes it. Run it in its folder.")
-        return Refusal("missing", name, message.format(written_by=WRITTEN_BY[name]))
-
-    def _cap(self, name: str) -> int:
-        return self.lab.artifact(name).max_bytes
 
 
 def _all_there(answers: Sized, questions: Sized) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from checker.claims import better, mismatch
+from checker.collected import refused_or
 from checker.faults import show
 from checker.gate import Refusal
 from checker.lab05 import causes
-from checker.lab05.claims import better, mismatch, replayed
-from checker.lab05.reading import open_todo
+from checker.lab05.claims import replayed
+from checker.lab05.reading import KERNELS, open_todo
 from checker.lab05.schemas import Called, Invariance, Tested
 from checker.lab05.variants import VARIANTS, Candidate
 from checker.lab05.work import INVARIANCE, TEST, Work
@@ -74,11 +76,8 @@ def _open_todos(work: Work) -> Iterator[Finding]:
 
 
 def _tested(work: Work, name: str) -> tuple[Invariance | None, list[Finding]]:
-    try:
-        found = work.replayed_test(name)
-    except Refusal as refusal:
-        return None, replayed(work, name, refusal, INVARIANCE)
-    return (None if isinstance(found, list) else found), replayed(work, name, found, INVARIANCE)
+    found = refused_or(lambda: work.replayed_test(name))
+    return (found if isinstance(found, Invariance) else None), replayed(work, name, found, INVARIANCE)
 
 
 def _wrong(op: str, tested: Tested, candidate: Candidate, called: Called) -> Finding | None:
@@ -130,7 +129,7 @@ def _wrong(op: str, tested: Tested, candidate: Candidate, called: Called) -> Fin
 
 def _own(work: Work, submitted: Invariance, here: Invariance) -> Iterator[Finding]:
     """invariance.json against a run of the same test on the same kernels, here."""
-    right = work.kernels_sha256()
+    right = work.sha256(KERNELS)
     if submitted.kernels_sha256 != right:
         message = _("The file is about other kernels than kernels.py as it is now: run the test in its folder again.")
         yield mismatch(INVARIANCE, "kernels_sha256", right, submitted.kernels_sha256, message)

@@ -34,6 +34,3 @@ FALSE_ALARM = [
     N_("rows are compared that need not be equal"),
     N_("a NaN is held to differ from itself: words are compared, not values"),
 ]
-NO_DATA = [
-    N_("it writes beside itself instead of into the folder that --out names"),
-]

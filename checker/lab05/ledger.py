@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checker.gate import Refusal
-from checker.lab05.schemas import Ask, Invariance, Manifest, Results
+from checker.lab05.schemas import Ask, Manifest, Results
 from checker.lab05.work import INVARIANCE, MANIFEST, RESULTS, Work
 from checker.language import N_, _, ngettext
+from checker.ledger import claim, or_unchecked, unchecked
 from checker.report import Claim, Finding
 
-Item = Finding | Claim | str
 NO_RUN = N_("measure.py, run here with your kernels, gave nothing to compare")
 
 
@@ -27,21 +26,18 @@ def of_the_manifest(work: Work, faults: list[Finding]) -> Iterator[Claim]:
         "manifest.json: it is about {n} cases, drawn from seed {seed}",
         found.config.n_cases,
     ).format(n=found.config.n_cases, seed=found.config.case_seed)
-    yield _claim(text, MANIFEST, faults, "config.case_seed", "config.n_cases")
+    yield claim(text, MANIFEST, faults, "config.case_seed", "config.n_cases")
     made = f"{found.config.device_name}, torch {found.versions.torch}, Triton {found.versions.triton}"
-    yield Claim(
-        text=_("manifest.json: it was made with {made}").format(made=made),
-        file=MANIFEST,
-        standing="not checkable here",
-        because=_("what it was made with leaves no trace that another machine could look at"),
-    )
+    text = _("manifest.json: it was made with {made}").format(made=made)
+    yield unchecked(text, MANIFEST, _("what it was made with leaves no trace that another machine could look at"))
 
 
 def of_the_results(work: Work, faults: list[Finding]) -> Iterator[Claim]:
     found = work.results
-    if not isinstance(found, Results) or _against(faults, RESULTS, "cases", *Ask.model_fields):
+    last = {(fault.where or "").rpartition(".")[2] for fault in faults if fault.file == RESULTS}
+    if not isinstance(found, Results) or last & {"cases", *Ask.model_fields}:
         return  # of other cases than the lab's, nothing was looked into
-    here = _measured_again(work)
+    here = work.readable(lambda: work.replayed_results("lab"))
     total = found.summary
     asked = {
         _("results.json: {differing} of {compared} rows changed in other company").format(
@@ -56,52 +52,21 @@ def of_the_results(work: Work, faults: list[Finding]) -> Iterator[Claim]:
     for text, (places, why_not) in asked.items():
         if places[0] == "launches" and not total.launches:
             continue  # it claims nothing of the kind
-        claim = _claim(text, RESULTS, faults, *places)
-        if claim.standing == "verified" and (why_not or here is None):
-            claim = _unchecked(claim, why_not or _(NO_RUN))
-        yield claim
+        yield or_unchecked(claim(text, RESULTS, faults, *places), why_not or ("" if here else _(NO_RUN)))
 
 
 def of_the_test(work: Work, faults: list[Finding]) -> Iterator[Claim]:
-    try:
-        found = work.invariance
-    except Refusal:
+    found = work.readable(lambda: work.invariance)
+    if found is None:
         return
-    if not isinstance(found, Invariance):
-        return
+    nothing = any(fault.kind in ("replay", "missing") for fault in faults)
+    because = _("invariance_test.py, run here, gave nothing to compare") if nothing else ""
     for op, tested in found.ops:
         text = _("invariance.json: {differing} of {n} comparisons of your {op} differ").format(
             differing=tested.differing, n=tested.comparisons, op=op
         )
-        claim = _claim(text, INVARIANCE, faults, f"ops.{op}.differing", f"ops.{op}.comparisons", "kernels_sha256")
-        broken = claim.standing == "verified" and any(fault.kind in ("replay", "missing") for fault in faults)
-        yield _unchecked(claim, _("invariance_test.py, run here, gave nothing to compare")) if broken else claim
-
-
-def _claim(text: str, file: str, faults: list[Finding], *places: str) -> Claim:
-    return Claim(text=text, file=file, standing="contradicted" if _against(faults, file, *places) else "verified")
-
-
-def _against(faults: list[Finding], file: str, *places: str) -> bool:
-    """Is a finding on ``file`` about one of ``places``, a path or the end of one?"""
-    return any(fault.file == file and _ends(fault.where or "", place) for fault in faults for place in places)
-
-
-def _ends(where: str, place: str) -> bool:
-    bare = where.rpartition("[")[0] if where.endswith("]") else where  # cases[3].sha256[0]
-    return bare == place or bare.endswith(f".{place}")
-
-
-def _unchecked(claim: Claim, because: str) -> Claim:
-    return Claim(text=claim.text, file=claim.file, standing="not checkable here", because=because)
-
-
-def _measured_again(work: Work) -> Results | None:
-    try:
-        here = work.replayed_results("lab")
-    except Refusal:
-        return None
-    return here if isinstance(here, Results) else None
+        said = claim(text, INVARIANCE, faults, f"ops.{op}.differing", f"ops.{op}.comparisons", "kernels_sha256")
+        yield or_unchecked(said, because)
 
 
 def _not_compared(work: Work) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from checker.claims import better, mismatch
+from checker.collected import refused_or
 from checker.faults import show
-from checker.gate import Refusal
-from checker.lab05.claims import better, mismatch, replayed
-from checker.lab05.schemas import Ask, Case, Manifest, Results, Summary
+from checker.lab05.claims import replayed
+from checker.lab05.schemas import Ask, Case, Results, Summary
 from checker.lab05.work import MANIFEST, RESULTS, Work
 from checker.language import N_, _, ngettext
 from checker.report import Finding
@@ -61,20 +62,13 @@ def results(work: Work) -> Iterator[Item]:
         if len(case.sha256) != len(case.calls):
             message = _("There must be one digest for each call.")
             yield mismatch(RESULTS, f"cases[{i}].sha256", show(len(case.calls)), show(len(case.sha256)), message)
-    here: Results | None = None
-    try:
-        read = work.replayed_results("lab")
-        broken = replayed(work, "lab", read, RESULTS)
-        here = read if isinstance(read, Results) else None
-    except Refusal as refusal:
-        broken = replayed(work, "lab", refusal, RESULTS)
+    read = refused_or(lambda: work.replayed_results("lab"))
+    here = read if isinstance(read, Results) else None
+    broken = replayed(work, "lab", read, RESULTS)
     yield from broken
     yield from _summaries(work, RESULTS, "summary", tally(found.cases), found.summary, here)
-    try:
-        beside = work.manifest
-    except Refusal:
-        beside = []  # the task `manifest` says so
-    if isinstance(beside, Manifest):
+    beside = work.readable(lambda: work.manifest)  # if it cannot be read, the task `manifest` says so
+    if beside is not None:
         yield from _summaries(work, MANIFEST, "results_summary", tally(found.cases), beside.results_summary, here)
         if beside.config.device != found.device:
             message = _("The two files are not of one run.")

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from checker.check import Part, with_claims
+from checker.claims import mismatch
+from checker.collected import refused_or
 from checker.gate import Refusal
 from checker.lab05 import causes, stored
 from checker.lab05.catches import test_catches
@@ -21,10 +23,9 @@ from checker.lab05.schemas import Results
 from checker.lab05.work import RESULTS, Work
 from checker.language import _, told
 from checker.report import Claim, Finding
-from checker.texts import texts
+from checker.texts import writing
 
 Item = Finding | str
-README = "README.md"
 NAMES = {"matmul": "torch.mm", "log_softmax": "torch.log_softmax", "mean": "torch.mean"}
 
 
@@ -54,15 +55,9 @@ def one_op(op: str, work: Work) -> Iterator[Item]:
     for ask in asked:
         if not launched.get(ask.id):
             message = _("No kernel was launched: what came back is PyTorch's own.")
-            yield Finding(
-                kind="mismatch",
-                file=KERNELS,
-                where=f"{NAMES[op]} {_('inside registered()')}",
-                expected=_("at least one launch of a Triton kernel of kernels.py for each call"),
-                found=_("none"),
-                message=f"{message} {_todo_4(work)}".strip(),
-                usual_causes=told(causes.NOT_REGISTERED),
-            )
+            expected = _("at least one launch of a Triton kernel of kernels.py for each call")
+            message = f"{message} {_todo_4(work)}".strip()
+            yield _registration(op, _("inside registered()"), expected, _("none"), message)
             return
     compared = 0
     for ask in asked:
@@ -114,16 +109,6 @@ def registered(work: Work) -> Iterator[Item]:
                 break
 
 
-def writing(work: Work) -> Iterator[Item]:
-    words = work.lab.artifact(README).min_words
-    for item in texts(work.lab, work.text):
-        if isinstance(item, Finding) and item.kind == "missing":
-            message = _("The file is not there: it is yours to write, at least {words} words.").format(words=words)
-            yield item.model_copy(update={"message": message})
-        elif isinstance(item, Finding):
-            yield item
-
-
 def _todo_4(work: Work) -> str:
     line = open_todo(work.kernels, 4)
     return _("TODO 4 still stands in line {line}: registered() is to be written.").format(line=line) if line else ""
@@ -131,23 +116,12 @@ def _todo_4(work: Work) -> str:
 
 def _hidden(work: Work) -> tuple[Results | None, list[Finding]]:
     """What measure.py wrote for the hidden cases, or why that is nothing to go by."""
-    try:
-        found = work.replayed_results("hidden")
-    except Refusal as refusal:
-        return None, replayed(work, "hidden", refusal, RESULTS)
-    return (None if isinstance(found, list) else found), replayed(work, "hidden", found, RESULTS)
+    found = refused_or(lambda: work.replayed_results("hidden"))
+    return (found if isinstance(found, Results) else None), replayed(work, "hidden", found, RESULTS)
 
 
 def _registration(op: str, where: str, expected: str, found: str, message: str) -> Finding:
-    return Finding(
-        kind="mismatch",
-        file=KERNELS,
-        where=f"{NAMES[op]} {where}",
-        expected=expected,
-        found=found,
-        message=message,
-        usual_causes=told(causes.NOT_REGISTERED),
-    )
+    return mismatch(KERNELS, f"{NAMES[op]} {where}", expected, found, message, causes.NOT_REGISTERED)
 
 
 TASKS: dict[str, Callable[[Work], Iterator[Item | Claim | Part]]] = {
