@@ -5,6 +5,7 @@ import pytest
 pytestmark = pytest.mark.pages
 
 SUMS = "book/01_floats_do_not_add_up.html"
+SLOTS = "book/04_yesterday_i_worked.html"
 # What is wider than the column it stands in, and would have to be scrolled sideways to be read.
 STICKS_OUT = """
 selector => [...document.querySelectorAll(selector)]
@@ -69,4 +70,44 @@ def test_where_scripts_are_off_the_sum_of_chapter_1_is_a_table(browser, address)
     page = context.new_page()
     page.goto(f"{address}/{SUMS}")
     assert page.locator(".sum-order table tr").count() == 9
+    context.close()
+
+
+def chosen(page) -> list[str]:
+    """The label of the slot that is chosen on the map, and what its row shows."""
+    return [*page.locator('.slots-map button[aria-pressed="true"]').evaluate_all("all => all.map(b => b.ariaLabel)"),
+            page.locator(".slots-title").inner_text()]  # fmt: skip
+
+
+def test_the_slots_of_chapter_4_follow_the_keyboard(open_page):
+    page = open_page(SLOTS)
+    assert page.locator(".slots-map button").count() == 4 * 2 * 3  # layers, K/V heads, slots
+    before = chosen(page)
+    page.locator('.slots-map button[aria-pressed="true"]').focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowUp")
+    after = chosen(page)
+    assert len(before) == len(after) == 2
+    assert all(one != other for one, other in zip(before, after, strict=True))
+    assert page.locator(".slots-words li").count() == 32  # d_h
+    assert page.complaints == []
+
+
+def test_on_fixed_order_no_slot_of_chapter_4_differs_whatever_is_chosen(open_page):
+    page = open_page(SLOTS)
+    page.get_by_label("fixed order", exact=True).check()
+    for words in range(3, 9):
+        page.get_by_label(f"{words}", exact=True).check()
+        for rows in ("K", "V"):
+            page.get_by_label(rows, exact=True).check()
+            assert page.locator(".slots-total").inner_text().startswith("0 of 48")
+            assert page.locator(".slots-map button.differs").count() == 0
+
+
+def test_where_scripts_are_off_the_slots_of_chapter_4_are_a_table(browser, address):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{address}/{SLOTS}")
+    assert page.locator(".slots table tr").count() > 1
+    assert page.locator(".slots-map").count() == 0
     context.close()
