@@ -160,7 +160,8 @@ def with_another_adverbial(rng, clause, words=None):
         (adverbial, tense)
         for tense, adverbials in language_of(clause).adverbials.items()
         for adverbial in adverbials
-        if tense != clause.tense and words in (None, len(adverbial.split()))
+        if tense != clause.tense
+        if words in (None, len(adverbial.split()))
     ]
     adverbial, tense = pick(rng, others)
     return dataclasses.replace(clause, adverbial=adverbial, tense=tense)
