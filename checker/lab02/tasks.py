@@ -80,10 +80,7 @@ def results(work: Work) -> Iterator[Item]:
         yield finding(Contradiction("runs.stock", _("a run"), _("nothing there"), message), RESULTS)
     for fault in contradictions(found, lab_prompts()):
         yield contradicted(work, fault, RESULTS)
-    try:
-        beside = work.manifest(f"{CORRECTNESS}/manifest.json")
-    except Refusal:
-        return  # the task `manifest` says so
+    beside = work.readable(lambda: work.manifest(f"{CORRECTNESS}/manifest.json"))  # or the task `manifest` says so
     if isinstance(beside, Manifest):
         yield from _manifest_counts(work, beside, found)
 

@@ -8,23 +8,18 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-import courselib
 from checker import replay
 from checker.check import Options
-from checker.documents import Model, read_model
-from checker.gate import Folder, Refusal
+from checker.collected import Collected, as_told
+from checker.documents import read_model
+from checker.gate import Folder
 from checker.gate_npz import Array, Expected, read_npz
 from checker.lab02.consistency import bytes_equal, first_divergence
 from checker.lab02.planted import PlantedRuns
@@ -33,7 +28,6 @@ from checker.lab02.schemas import Diagnosis, DumpManifest, Manifest, Results
 from checker.lab02.zoo import Planted
 from checker.language import _
 from checker.report import Count, Evidence, Finding, Replay
-from checker.runs import Runs
 from checker.spec import Lab
 
 if TYPE_CHECKING:
@@ -53,19 +47,14 @@ HIDDEN_ARGUMENTS = {  # as the report has them
     "dump hidden": ["--prompt", "HIDDEN"],
 }
 TIMEOUT = 300.0  # a run takes 20 seconds on an idle core; without a C compiler, some minutes
-M = TypeVar("M", bound=Model)
 
 
-class Work:
+class Work(Collected):
     """The files of the submission, the runs of its scripts, and what the model says."""
 
     def __init__(self, folder: Folder, lab: Lab, wanted: set[str], options: Options) -> None:
-        self.folder, self.lab, self.wanted, self.options = folder, lab, wanted, options
-        self.hidden_seed = secrets.randbelow(2**31) if options.hidden_seed is None else options.hidden_seed
-        self._runs = Runs(folder, lab, options.tier)
+        super().__init__(folder, lab, wanted, options)
         self.planted = PlantedRuns(self._runs, self.hidden_seed, PROPERTY_TEST)
-        self._stored: dict[str, str | None] = {}  # folder -> why its bytes are not compared, or None: they are
-        self._recomputed: list[str] = []
         self._seconds: dict[str, float] = {}
         self._ticks = 0
         self._library: tempfile.TemporaryDirectory[str] | None = None
@@ -74,39 +63,38 @@ class Work:
 
     @cached_property
     def results(self) -> Results | list[Finding]:
-        return self._model(RESULTS, Results)
+        return self.model(RESULTS, Results)
 
     @cached_property
     def diagnosis(self) -> Diagnosis | list[Finding]:
-        return read_model(self.folder, DIAGNOSIS, self._cap(DIAGNOSIS), Diagnosis)
+        return read_model(self.folder, DIAGNOSIS, self.cap(DIAGNOSIS), Diagnosis)
 
     def manifest(self, name: str) -> Manifest | DumpManifest | list[Finding]:
-        return self._model(name, MANIFESTS[name])
+        return self.model(name, MANIFESTS[name])
 
     @cached_property
     def slots(self) -> dict[str, Array]:
-        with _says_who_writes(SLOTS):
-            return read_npz(self.folder, SLOTS, self._cap(SLOTS), self._slots_expected(FLAGSHIP))
+        with self.saying_who_writes(SLOTS):
+            return read_npz(self.folder, SLOTS, self.cap(SLOTS), self._slots_expected(FLAGSHIP))
 
     def text(self, name: str) -> str:
-        with _says_who_writes(name):
-            return self.folder.read_text(name, self._cap(name))
+        with self.saying_who_writes(name):
+            return super().text(name)
 
-    def stored_bytes_comparable(self, folder: str) -> bool:
-        """Were the bytes in ``folder`` recorded under the promise that holds here?
+    def who_writes(self, name: str) -> str:
+        if name.endswith("README.md"):
+            return ""
+        script = PROPERTY_TEST if name.startswith(CORRECTNESS) else DUMP
+        return _("The file is not there; {script} writes it. Run it in its folder.").format(script=script)
+
+    def why_not_comparable(self, folder: str) -> str:
+        """Under another promise than the one that holds here, bytes are others.
 
         Other weights are no reason not to compare: the lab has one model, and the task `manifest` asks for it.
         """
-        if folder not in self._stored:
-            self._stored[folder] = self._why_not_comparable(f"{folder}/manifest.json")
-        return self._stored[folder] is None
-
-    def _why_not_comparable(self, name: str) -> str | None:
-        try:
-            manifest = self.manifest(name)
-        except Refusal:
-            manifest = []
-        if isinstance(manifest, list):
+        name = f"{folder}/manifest.json"
+        manifest = self.readable(lambda: self.manifest(name))
+        if not isinstance(manifest, Manifest | DumpManifest):
             return _("{name} cannot be read, so nothing says under which promise they were recorded").format(name=name)
         config, here = manifest.config, self.recompute.promise()
         recorded = {"config.order": config.order, "versions.courselib": manifest.versions.courselib}
@@ -115,7 +103,7 @@ class Work:
                 return _(
                     "{name} says {field} {there}, here it is {here}; the claims were recomputed here instead"
                 ).format(name=name, field=field, there=there, here=here[field])
-        return None
+        return ""
 
     @cached_property
     def timeout(self) -> float:
@@ -139,24 +127,21 @@ class Work:
 
     def replayed_results(self, name: str) -> Results | list[Finding]:
         """What property_test.py wrote for the "lab" or "hidden" prompts. Refusal if it wrote nothing readable."""
-        return read_model(Folder(self.run(name).out), "results.json", self._cap(RESULTS), Results)
+        return self.written(name, "results.json", Results, self.cap(RESULTS))
 
     def planted_results(self, planted: Planted) -> Results | list[Finding]:
         """What it wrote on a planted cache. Refusal as above."""
-        return read_model(Folder(self.planted.run(planted).out), "results.json", self._cap(RESULTS), Results)
+        return read_model(Folder(self.planted.run(planted).out), "results.json", self.cap(RESULTS), Results)
 
     def replayed_slots(self, name: str, prompt: str) -> dict[str, Array]:
         """What dump.py wrote in the run ``name``. Refusal if it is not the slots of a prompt as long as this one."""
-        return read_npz(Folder(self.run(name).out), "slots.npz", self._cap(SLOTS), self._slots_expected(prompt))
+        return read_npz(Folder(self.run(name).out), "slots.npz", self.cap(SLOTS), self._slots_expected(prompt))
 
     def replayed_dump_manifest(self, name: str) -> DumpManifest | None:
         """None if it cannot be read, or is not as its schema asks."""
-        file = "manifest.json"
-        try:
-            found = read_model(Folder(self.run(name).out), file, self._cap(f"{WORKED}/{file}"), DumpManifest)
-        except Refusal:
-            return None
-        return found if isinstance(found, DumpManifest) else None
+        return self.readable(
+            lambda: self.written(name, "manifest.json", DumpManifest, self.cap(f"{WORKED}/manifest.json"))
+        )
 
     def run_on_other_weights(self) -> str:
         """Starts "dump other weights": dump.py on a copy of courselib with other weights. Answers their sha256."""
@@ -233,23 +218,23 @@ class Work:
     # ---- for the report --------------------------------------------------------------------------------------------
 
     def evidence(self) -> Evidence:
-        reasons = [reason for reason in self._stored.values() if reason]
-        return Evidence(
-            replayed=[self._replay(name) for name in self._runs if _is_told(name)]
-            + [_replay(run, ["--prompts", "HIDDEN", "--ops", "fixed"], []) for run in self.planted.troubled()[:1]],
-            recomputed=self._recomputed + self.planted.in_words(),
-            stored_bytes="not reached" if not self._stored else "not compared" if reasons else "compared",
-            stored_bytes_because="; ".join(reasons) or None,
-            hidden_seed=self.hidden_seed
-            if {"hidden", "dump hidden"} & set(self._runs) or self.planted.started
-            else None,
-        )
+        hidden = {"hidden", "dump hidden"} & set(self._runs) or self.planted.started
+        more = {
+            "recomputed": self._recomputed + self.planted.in_words(),
+            "hidden_seed": self.hidden_seed if hidden else None,
+        }
+        return super().evidence().model_copy(update=more)
+
+    def reruns(self) -> list[Replay]:
+        return [
+            *(self._replay(name) for name in self._runs if _is_told(name)),
+            *(as_told(run, ["--prompts", "HIDDEN", "--ops", "fixed"]) for run in self.planted.troubled()[:1]),
+        ]
 
     def environment(self) -> dict[str, str]:
-        found = {"courselib": courselib.__version__, "numpy": version("numpy"), **self._runs.sandbox}
-        if "torch" in sys.modules:
-            found |= {"torch": version("torch"), "ops": self.recompute.ops_name()}
-            found["order"] = self.recompute.promise()["config.order"]
+        found = super().environment()
+        if "torch" in found:
+            found |= {"order": self.recompute.promise()["config.order"], "ops": self.recompute.ops_name()}
         return found
 
     def durations(self) -> dict[str, float]:
@@ -258,22 +243,19 @@ class Work:
         return self._seconds | seconds | planted
 
     def close(self) -> None:
-        self._runs.close()
+        super().close()
         self.planted.close()
         if self._library:
             self._library.cleanup()
 
     def _replay(self, name: str) -> Replay:
         run = self.run(name)
-        arguments = HIDDEN_ARGUMENTS.get(name, run.arguments)
-        return _replay(run, arguments, self._counts(name) if name in ("lab", "hidden") else [])
+        told = as_told(run, HIDDEN_ARGUMENTS.get(name, run.arguments))
+        return told.model_copy(update={"counts": self._counts(name)}) if name in ("lab", "hidden") else told
 
     def _counts(self, name: str) -> list[Count]:
-        try:
-            results = self.replayed_results(name)
-        except Refusal:
-            return []
-        if isinstance(results, list):
+        results = self.readable(lambda: self.replayed_results(name))
+        if results is None:
             return []
         return [
             Count(
@@ -286,25 +268,6 @@ class Work:
             if run is not None
         ]
 
-    def _model(self, name: str, model: type[M]) -> M | list[Finding]:
-        with _says_who_writes(name):
-            return read_model(self.folder, name, self._cap(name), model)
-
-    def _cap(self, name: str) -> int:
-        return self.lab.artifact(name).max_bytes
-
-
-def _replay(run: replay.Run, arguments: list[str], counts: list[Count]) -> Replay:
-    return Replay(
-        script=run.script,
-        arguments=arguments,
-        outcome=run.outcome,
-        exit_code=run.exit_code,
-        seconds=round(run.seconds, 3),
-        output_tail=run.output_tail,
-        counts=counts,
-    )
-
 
 def _script(name: str) -> str:
     return DUMP if name.startswith("dump") else PROPERTY_TEST
@@ -313,19 +276,3 @@ def _script(name: str) -> str:
 def _is_told(name: str) -> bool:
     """Is the run one of its own in the report? Those on planted caches are told together."""
     return name in NEEDED_BY or name.startswith("dump")
-
-
-@contextmanager
-def _says_who_writes(name: str) -> Iterator[None]:
-    """A file that is missing because its script was not run yet is told so."""
-    try:
-        yield
-    except Refusal as refusal:
-        script = PROPERTY_TEST if name.startswith(CORRECTNESS) else DUMP
-        if refusal.finding.kind == "missing" and not name.endswith("README.md"):
-            raise Refusal(
-                "missing",
-                name,
-                _("The file is not there; {script} writes it. Run it in its folder.").format(script=script),
-            ) from None
-        raise
