@@ -1,4 +1,4 @@
-"""One reference submission a session, made by the lab's own solution; every other submission is a change to it.
+"""One reference submission of a lab a session, made by its own solution; every other submission is a change to it.
 
 Running a student's scripts is what costs time, so the same script with the same arguments runs once a session: what
 it wrote is copied where a later check asks for it. `test_whole.py` checks without any of this.
@@ -10,8 +10,8 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -19,8 +19,8 @@ import pytest
 from checker import cli, replay
 from checker.lab02.prompts import hidden_prompts
 from checker.report import Report
+from tests.checker.submissions import ROOT, run
 
-ROOT = Path(__file__).parents[2]
 CORRECTNESS, WORKED = "22-cache-correctness", "22-yesterday-worked"
 PROPERTY_TEST, DUMP = f"{CORRECTNESS}/property_test.py", f"{WORKED}/dump.py"
 HIDDEN_SEED = 7
@@ -33,12 +33,37 @@ def in_english(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def reference(tmp_path_factory):
-    """What labs/02/solution hands in. Nobody writes to it."""
-    folder = tmp_path_factory.mktemp("reference")
-    command = [sys.executable, "labs/02/solution/run.py", "--out", str(folder)]
-    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
-    return folder
+def solved(tmp_path_factory):
+    """solved(lab): what labs/LAB/solution hands in, made once a session. Nobody writes to it."""
+
+    @cache
+    def solved(lab):
+        folder = tmp_path_factory.mktemp(f"reference{lab}")
+        run(f"labs/{lab}/solution/run.py", "--out", folder, folder=ROOT)
+        return folder
+
+    return solved
+
+
+@pytest.fixture(scope="session")
+def starter(tmp_path_factory):
+    """starter(lab, *scripts): a copy of labs/LAB/starter, in which these were run."""
+
+    def starter(lab, *scripts):
+        folder = tmp_path_factory.mktemp(f"starter{lab}")
+        for file in (ROOT / "labs" / lab / "starter").glob("*.py"):
+            shutil.copy(file, folder)
+        for script in scripts:
+            run(script, folder=folder)
+        return folder
+
+    return starter
+
+
+@pytest.fixture(scope="session")
+def reference(solved):
+    """Lab 02's; another lab's tests have their own."""
+    return solved("02")
 
 
 @pytest.fixture
@@ -69,7 +94,7 @@ class Memory:
         it imports, if that is another than ours."""
         parts = [script]
         parts += [p.read_text() for p in sorted((copy / script).parent.rglob("*.py"))]
-        parts += [Path(a).read_text() if a.endswith(".json") else a for a in arguments]
+        parts += [Path(a).read_text() if a.startswith("/") else a for a in arguments]
         parts += [p.read_text() for p in sorted(library.rglob("*.py"))] if library else []
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
@@ -80,24 +105,15 @@ class Memory:
 
 
 @pytest.fixture(scope="session")
-def memory(reference, tmp_path_factory):
-    known = Memory(tmp_path_factory.mktemp("runs"))
-    # The reference was made by running its scripts: that was their first run. Stock ops are not asked for again.
-    out = Path(shutil.copytree(reference / CORRECTNESS, tmp_path_factory.mktemp("first") / "out"))
-    answers = json.loads((out / "results.json").read_text())
-    del answers["runs"]["stock"]
-    (out / "results.json").write_text(json.dumps(answers))
-    for script, arguments, wrote in ((PROPERTY_TEST, ["--ops", "fixed"], out), (DUMP, [], reference / WORKED)):
-        run = replay.Run(script, arguments, wrote, "finished", 0, 1.0, "")
-        known.keep(known.key(reference, script, arguments), run)
-    return known
+def memory(tmp_path_factory):
+    return Memory(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture
-def check(memory, monkeypatch, capsys):
-    """check(submission, *options, mended=False) -> (exit code, the report), with runs remembered.
+def checked(memory, monkeypatch, capsys):
+    """checked(lab, submission, *options, code, mended=False) -> (exit code, the report), with runs remembered.
 
-    mended: the script is newer than the files beside it; otherwise they were written after it, as a run does.
+    mended: the code is newer than the files beside it; otherwise they were written after it, as a run does.
     """
     run_script = replay.run_script
 
@@ -114,21 +130,40 @@ def check(memory, monkeypatch, capsys):
     monkeypatch.setattr(replay, "run_script", remembered)
     monkeypatch.chdir(ROOT)
 
-    def check(submission, *options, mended=False):
-        script = Path(submission) / PROPERTY_TEST
-        if script.is_file():
-            written = (script.parent / "results.json", script.parent / "manifest.json")
-            times = [file.stat().st_mtime_ns for file in written if file.exists()]
-            if times:
-                now = max(times) + 1 if mended else min(times) - 1
-                os.utime(script, ns=(now, now))
-        arguments = ["labs/02", "--submission", str(submission), "--hidden-seed", str(HIDDEN_SEED), *options]
-        code = cli.main([*arguments, "--format", "json"])
+    def checked(lab, submission, *options, code, mended=False):
+        for script in (Path(submission) / name for name in code):
+            written = [file.stat().st_mtime_ns for file in script.parent.glob("*.json")]
+            if script.is_file() and written:
+                when = max(written) + 1 if mended else min(written) - 1
+                os.utime(script, ns=(when, when))
+        arguments = [f"labs/{lab}", "--submission", str(submission), "--hidden-seed", str(HIDDEN_SEED), *options]
+        exit_code = cli.main([*arguments, "--format", "json"])
         out, err = capsys.readouterr()
-        assert code in (0, 1, 3, 4), f"exit code {code}: {err}"
-        return code, Report.model_validate_json(out)
+        assert exit_code in (0, 1, 3, 4), f"exit code {exit_code}: {err}"
+        return exit_code, Report.model_validate_json(out)
 
-    return check
+    return checked
+
+
+# ---- lab 02 --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def first_runs(memory, reference, tmp_path_factory):
+    """The reference was made by running its scripts: that was their first run. Stock ops are not asked for again."""
+    out = Path(shutil.copytree(reference / CORRECTNESS, tmp_path_factory.mktemp("first") / "out"))
+    answers = json.loads((out / "results.json").read_text())
+    del answers["runs"]["stock"]
+    (out / "results.json").write_text(json.dumps(answers))
+    for script, arguments, wrote in ((PROPERTY_TEST, ["--ops", "fixed"], out), (DUMP, [], reference / WORKED)):
+        run = replay.Run(script, arguments, wrote, "finished", 0, 1.0, "")
+        memory.keep(memory.key(reference, script, arguments), run)
+
+
+@pytest.fixture
+def check(first_runs, checked):
+    """check(submission, *options, mended=False), of lab 02; another lab's tests have their own."""
+    return partial(checked, "02", code=[PROPERTY_TEST])
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ import pytest
 
 from checker.report import Count
 from checker.spec import load_lab
+from tests.checker.submissions import FAKE, edit, findings, the_finding
 
 ROOT = Path(__file__).parents[2]
 CORRECTNESS, WORKED = "22-cache-correctness", "22-yesterday-worked"
@@ -22,13 +23,6 @@ RESULTS, SLOTS = f"{CORRECTNESS}/results.json", f"{WORKED}/slots.npz"
 PROPERTY_TEST, DUMP = f"{CORRECTNESS}/property_test.py", f"{WORKED}/dump.py"
 MANIFEST, DUMP_MANIFEST = f"{CORRECTNESS}/manifest.json", f"{WORKED}/manifest.json"
 README, REPORT = f"{CORRECTNESS}/README.md", f"{WORKED}/report.md"
-FAKE = "0123456789abcdef" * 4
-
-
-def edit(path, change):
-    document = json.loads(path.read_text())
-    change(document)
-    path.write_text(json.dumps(document))
 
 
 def edit_npz(path, change):
@@ -64,17 +58,6 @@ out = sys.argv[sys.argv.index("--out") + 1]
 answer = {hidden!r} if "--prompts" in sys.argv else {lab!r}
 json.dump(answer, open(out + "/results.json", "w"))
 """
-
-
-def findings(report, task):
-    (result,) = [t for t in report.tasks if t.id == task]
-    return result.findings
-
-
-def the_finding(report, task, n=1):
-    found = findings(report, task)
-    assert len(found) == n, found
-    return found[0]
 
 
 # ---- the controls ------------------------------------------------------------------------------------------------

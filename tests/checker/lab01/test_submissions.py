@@ -1,51 +1,21 @@
 """Right, forged, broken and honestly wrong submissions of lab 01, each refused for its own reason."""
 
-import json
 import shutil
-import subprocess
-import sys
 
 import pytest
 
 from checker.lab01.reading import read_cache
 from checker.publish import COPIED, ROOT
+from tests.checker.submissions import FAKE, edit, findings, points, rewrite, run, the_finding
 
 CACHE = "kv_cache.py"
 CODE = ("append-read", "refusals", "forgetting", "generate", "pages")
 K_ROW = "            K[b, :, start:end] = k[b, :, :n]\n"
 SEEN = "        K, V = self.data[layer, :, :, :, :S]\n"
-FAKE = "0123456789abcdef" * 4
-
-
-def edit(path, change):
-    document = json.loads(path.read_text())
-    change(document)
-    path.write_text(json.dumps(document))
-
-
-def rewrite(path, old, new):
-    text = path.read_text()
-    assert text.count(old) == 1, f"{text.count(old)} places read {old!r}"
-    path.write_text(text.replace(old, new))
 
 
 def exercise(submission):
-    subprocess.run([sys.executable, "exercise.py"], cwd=submission, check=True, capture_output=True)
-
-
-def findings(report, task):
-    (result,) = [t for t in report.tasks if t.id == task]
-    return result.findings
-
-
-def the_finding(report, task):
-    found = findings(report, task)
-    assert len(found) == 1, found
-    return found[0]
-
-
-def points(report):
-    return {task.id: task.points for task in report.tasks}
+    run("exercise.py", folder=submission)
 
 
 def only(*tasks):
@@ -66,7 +36,7 @@ def test_the_solution_passes(check, reference):
 def test_the_starter_earns_nothing_and_is_accused_of_nothing(check, started):
     code, report = check(started)
     assert (code, report.verdict, report.score.points) == (1, "not passed", 0)
-    assert set(points(report).values()) == {0}
+    assert {task.points for task in report.tasks} == {0}
     for task, number in zip(CODE, (1, 3, 4, 1, 6), strict=True):
         assert the_finding(report, task).message.startswith(f"TODO {number} is still open.")
     assert "TODO 1 and 2" in the_finding(report, "results").message
@@ -90,7 +60,7 @@ def test_half_done_earns_its_part(check, submission):
     exercise(submission)
     code, report = check(submission)
     assert code == 1
-    earned = points(report)
+    earned = {task.id: task.points for task in report.tasks}
     assert 0 < earned["append-read"] < 25
     assert 0 < earned["forgetting"] < 15
     assert 0 < earned["generate"] < 20
@@ -155,7 +125,7 @@ def test_a_cache_that_keeps_its_rows_beside_data_is_seen_by_the_poke(check, subm
     rewrite(submission / CACHE, K_ROW, twice + K_ROW)
     rewrite(submission / CACHE, SEEN, SEEN + "        K, V = getattr(self, 'beside', self.data)[layer, :, :, :, :S]\n")
     _, report = check(submission, *only("append-read", "generate"))
-    assert points(report)["append-read"] == 25, "no script sees it"
+    assert points(report, "append-read") == 25, "no script sees it"
     found = findings(report, "generate")
     assert {f.where.split(" ")[0] for f in found} == {"g7", "g8", "hg7", "hg8"}
     for f in found:

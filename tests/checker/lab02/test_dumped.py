@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from checker.lab02.prompts import FLAGSHIP, hidden_dump, n_tokens
+from tests.checker import submissions
 
 WORKED = "22-yesterday-worked"
 DUMP, MANIFEST = f"{WORKED}/dump.py", f"{WORKED}/manifest.json"
@@ -13,10 +14,7 @@ HIDDEN = hidden_dump(7)  # the seed of ``check``
 
 
 def rewrite(submission, old, new):
-    path = submission / DUMP
-    text = path.read_text(encoding="utf-8")
-    assert text.count(old) == 1
-    path.write_text(text.replace(old, new), encoding="utf-8")
+    submissions.rewrite(submission / DUMP, old, new)
 
 
 def embed(submission, *files):

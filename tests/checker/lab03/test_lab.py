@@ -1,7 +1,6 @@
 """The lab itself, its drivers, and the ledger of what a submission claims."""
 
 import importlib
-import json
 import shutil
 import sys
 
@@ -12,6 +11,7 @@ from checker.lab03.schemas import Results
 from checker.lab03.work import OWN
 from checker.publish import COPIED, ROOT
 from checker.spec import load_lab
+from tests.checker.submissions import edit
 
 LAB = ROOT / "labs" / "03"
 
@@ -92,12 +92,6 @@ def test_times_pictures_and_the_future_are_not_checkable_here(check, reference):
     assert sum(claim.standing == "verified" for claim in ledger(report)) == 8
 
 
-def edited(path, change):
-    document = json.loads(path.read_text())
-    change(document)
-    path.write_text(json.dumps(document))
-
-
 @pytest.mark.parametrize(
     ("file", "task", "change", "words"),
     [
@@ -109,7 +103,7 @@ def edited(path, change):
     ],
 )
 def test_what_the_evidence_contradicts(check, submission, file, task, change, words):
-    edited(submission / file, change)
+    edit(submission / file, change)
     _, report = check(submission, "--only", task)
     assert standing(report, words) == "contradicted"
     assert sum(claim.standing == "contradicted" for claim in ledger(report)) == 1

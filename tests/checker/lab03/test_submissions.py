@@ -1,42 +1,11 @@
 """Right, forged, broken and honestly wrong submissions of lab 03, each refused for its own reason."""
 
-import json
 import shutil
 
 import pytest
 
 from checker.lab03 import cases
-
-FAKE = "0123456789abcdef" * 4
-
-
-def edit(path, change):
-    document = json.loads(path.read_text())
-    change(document)
-    path.write_text(json.dumps(document))
-
-
-def rewrite(path, old, new):
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
-
-
-def findings(report, task):
-    (result,) = [t for t in report.tasks if t.id == task]
-    return result.findings
-
-
-def the_finding(report, task):
-    found = findings(report, task)
-    assert len(found) == 1, found
-    return found[0]
-
-
-def points(report, task):
-    (result,) = [t for t in report.tasks if t.id == task]
-    return result.points
-
+from tests.checker.submissions import FAKE, edit, findings, points, rewrite, the_finding
 
 # ---- the controls ----------------------------------------------------------------------------------------------------
 

@@ -1,15 +1,10 @@
 """What a submission of this lab says of itself, and what becomes of it."""
 
-import json
 import shutil
 
 import pytest
 
-
-def edit(path, change):
-    document = json.loads(path.read_text())
-    change(document)
-    path.write_text(json.dumps(document))
+from tests.checker.submissions import edit
 
 
 def ledger(report):

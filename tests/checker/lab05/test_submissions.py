@@ -1,37 +1,13 @@
 """Right, forged, broken and honestly wrong submissions of lab 05, each refused for its own reason."""
 
-import json
 import shutil
 
 import pytest
 
 from checker.lab05.variants import OPS, VARIANTS, candidates, source
+from tests.checker.submissions import FAKE, edit, findings, rewrite, the_finding
 
 ROOT_OPS = {"matmul": "matmul", "log_softmax": "log-softmax", "mean": "mean"}
-FAKE = "0123456789abcdef" * 4
-
-
-def edit(path, change):
-    document = json.loads(path.read_text())
-    change(document)
-    path.write_text(json.dumps(document))
-
-
-def rewrite(path, old, new):
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
-
-
-def findings(report, task):
-    (result,) = [t for t in report.tasks if t.id == task]
-    return result.findings
-
-
-def the_finding(report, task):
-    found = findings(report, task)
-    assert len(found) == 1, found
-    return found[0]
 
 
 # ---- the controls ----------------------------------------------------------------------------------------------------
@@ -88,9 +64,8 @@ def test_kernels_that_are_off_are_told_how_far(check, submission):
 
 
 def test_a_tail_that_is_not_masked_is_found(check, submission):
-    rewrite(
-        submission / "kernels.py", 'mask=start + lanes < D, other=float("-inf"))', "mask=start + lanes < D, other=0.0)"
-    )
+    tail = "mask=start + lanes < D, other="
+    rewrite(submission / "kernels.py", f'{tail}float("-inf"))', f"{tail}0.0)", n=2)
     code, report = check(submission, "--only", "log-softmax")
     assert code == 1
     assert all("farther from float64" in f.message for f in findings(report, "log-softmax"))
