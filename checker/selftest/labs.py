@@ -52,23 +52,10 @@ def _checked(lab_id: str, make: Make, bench: Bench, tier: Tier) -> Report:
         return check(load_lab(LABS / lab_id), place, [], Options(hidden_seed=HIDDEN_SEED, tier=tier))
 
 
-def _starter_01(place: Path, bench: Bench) -> None:
-    for file in (LABS / "01/starter").glob("*.py"):
+def _starter(lab_id: str, scripts: tuple[str, ...], place: Path, bench: Bench) -> None:
+    for file in (LABS / lab_id / "starter").glob("*.py"):
         shutil.copy(file, place)
-    _python(["exercise.py"], place)
-
-
-def _starter_03(place: Path, bench: Bench) -> None:
-    for file in (LABS / "03/starter").glob("*.py"):
-        shutil.copy(file, place)
-    for script in ("measure.py", "analyse.py"):
-        _python([script], place)
-
-
-def _starter_05(place: Path, bench: Bench) -> None:
-    for file in (LABS / "05/starter").glob("*.py"):
-        shutil.copy(file, place)
-    for script in ("measure.py", "invariance_test.py"):
+    for script in scripts:
         _python([script], place)
 
 
@@ -81,36 +68,28 @@ def _python(command: list[str], folder: Path) -> None:
     subprocess.run([sys.executable, *command], cwd=folder, check=True, capture_output=True, env=one_thread)
 
 
+NONE_EMPTY = "none is empty, none is there twice"
 NOTHING, ALL = "not passed, 0 points, nobody accused", "passed, 100 points"
+STARTERS: dict[str, Make] = {
+    "01": partial(_starter, "01", ("exercise.py",)),
+    "02": starter,
+    "03": partial(_starter, "03", ("measure.py", "analyse.py")),
+    "05": partial(_starter, "05", ("measure.py", "invariance_test.py")),
+}
+SOLUTIONS = {
+    "01": "the solution of lab 01",
+    "03": "the solution of lab 03",
+    "05": "the solution of lab 05; that of lab 02 is the control `reference`",
+}
 
 FACTS = (
-    Fact("hints-01", "the hints of lab 01", "none is empty, none is there twice", partial(hints, "01")),
-    Fact("hints-02", "the hints of lab 02", "none is empty, none is there twice", partial(hints, "02")),
-    Fact("hints-03", "the hints of lab 03", "none is empty, none is there twice", partial(hints, "03")),
-    Fact("hints-05", "the hints of lab 05", "none is empty, none is there twice", partial(hints, "05")),
-    Fact("starter-01", "the starter of lab 01, run as it is", NOTHING, partial(earns_nothing, "01", _starter_01)),
-    Fact("starter-02", "the starter of lab 02, run as it is", NOTHING, partial(earns_nothing, "02", starter)),
-    Fact("starter-03", "the starter of lab 03, run as it is", NOTHING, partial(earns_nothing, "03", _starter_03)),
-    Fact("starter-05", "the starter of lab 05, run as it is", NOTHING, partial(earns_nothing, "05", _starter_05)),
-    Fact(
-        "solution-01",
-        "the solution of lab 01",
-        ALL,
-        partial(passes, "01", partial(_solution, "01")),
-        slow=True,
+    *(Fact(f"hints-{id_}", f"the hints of lab {id_}", NONE_EMPTY, partial(hints, id_)) for id_ in STARTERS),
+    *(
+        Fact(f"starter-{id_}", f"the starter of lab {id_}, run as it is", NOTHING, partial(earns_nothing, id_, make))
+        for id_, make in STARTERS.items()
     ),
-    Fact(
-        "solution-03",
-        "the solution of lab 03",
-        ALL,
-        partial(passes, "03", partial(_solution, "03")),
-        slow=True,
-    ),
-    Fact(
-        "solution-05",
-        "the solution of lab 05; that of lab 02 is the control `reference`",
-        ALL,
-        partial(passes, "05", partial(_solution, "05")),
-        slow=True,
+    *(
+        Fact(f"solution-{id_}", says, ALL, partial(passes, id_, partial(_solution, id_)), slow=True)
+        for id_, says in SOLUTIONS.items()
     ),
 )
