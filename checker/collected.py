@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -141,6 +142,8 @@ class Collected:
         def arguments(copy: Path, home: Path) -> list[str]:
             given = self.arguments(name, copy, home)
             for file in self.own:
+                if (copy / file).is_dir():  # handed in under a name of ours
+                    shutil.rmtree(copy / file)
                 (copy / file).write_bytes((Path(__file__).parent / f"lab{self.lab.id}" / file).read_bytes())
             return given
 

@@ -42,6 +42,14 @@ def test_the_starter_earns_nothing_and_is_accused_of_nothing(check, started):
     assert "TODO 1 and 2" in the_finding(report, "results").message
 
 
+def test_a_folder_with_the_name_of_the_driver_is_in_nobody_s_way(check, submission):
+    (submission / "cases.py").unlink()
+    (submission / "cases.py").mkdir()
+    (submission / "cases.py" / "x.py").write_text("")
+    code, report = check(submission, *only("append-read"))
+    assert (code, report.verdict) == (0, "passed")
+
+
 def test_without_pages_ninety_points_are_left(check, submission, started):
     """The starter's pages in the place of the solution's."""
     parts = [(folder / CACHE).read_text().split("class PagedKVCache") for folder in (submission, started)]
