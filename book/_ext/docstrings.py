@@ -29,7 +29,7 @@ def to_rst(lines: list[str], *, bullets: bool = True) -> list[str]:
 
 
 def _literal(lines: list[str]) -> list[str]:
-    return [".. code-block:: none", "", *("    " + line for line in lines)]
+    return [".. code-block:: text", "", *("    " + line for line in lines)]
 
 
 def _prose(lines: list[str], bullets: bool) -> list[str]:
