@@ -28,7 +28,7 @@ from checker.report import Tier
 from checker.sandbox import TIERS, SandboxError, choose
 
 from . import machine
-from .classroom import KINDS, Made, make_class
+from .classroom import KINDS, WHOLE, Made, make_class
 from .race import race
 from .schema import Count, Measured, Result, Row, Tally
 
@@ -232,7 +232,7 @@ def main(out: Path | None, n: int, whole: int, rounds: int) -> None:
     result = Result(
         name="batch",
         date=date.today(),
-        quick=n < 1000,
+        quick=n < WHOLE,
         seconds=round(time.perf_counter() - begun, 1),
         device=machine.device([1], load),
         versions=machine.versions("torch", "numpy", "pydantic", "joblib", "dask"),
@@ -243,7 +243,7 @@ def main(out: Path | None, n: int, whole: int, rounds: int) -> None:
             f"the class is checked with --only {' --only '.join(CHEAP)}; the whole checks have every task of the lab",
         ],
     )
-    folder = Path("build/benchmarks") if n < 1000 else Path(__file__).with_name("results")
+    folder = Path("build/benchmarks") if n < WHOLE else Path(__file__).with_name("results")
     path = out or folder / f"batch-{machine.slug(machine.cpu_model())}.json"
     result.save(path)
     click.echo(f"Saved as {path}, after {result.seconds:.0f} s.")
