@@ -22,7 +22,6 @@ import numpy as np
 CORRECTNESS, WORKED = "22-cache-correctness", "22-yesterday-worked"
 DUMP, SLOTS, MANIFEST = f"{WORKED}/dump.py", f"{WORKED}/slots.npz", f"{WORKED}/manifest.json"
 SAVES = '    np.savez(args.out / "slots.npz", **fixed)\n'  # the line of dump.py that a mutation changes
-WHOLE = 200  # submissions: from here on a class has each kind that costs a timeout three times
 Make = Callable[[Path, random.Random], None]
 
 
@@ -47,7 +46,7 @@ def make_class(folder: Path, reference: Path, n: int, seed: int) -> list[Made]:
     """Hand in ``n`` submissions under ``folder``, of every kind in turn."""
     draw = random.Random(seed)
     often, rare = [k for k in KINDS if not k.rare], [k for k in KINDS if k.rare]
-    kinds = [k for k in rare for _ in range(3 if n >= WHOLE else 1)] if n >= len(KINDS) else []
+    kinds = [k for k in rare for _ in range(3 if n >= 200 else 1)] if n >= len(KINDS) else []
     kinds += [often[i % len(often)] for i in range(n - len(kinds))]
     draw.shuffle(kinds)
     made = []
