@@ -43,6 +43,7 @@ COPIED = {  # what students run is what the checker runs
     "labs/05/starter/inputs.py": "checker/lab05/inputs.py",
     "labs/05/starter/interpreter.py": "checker/lab05/interpreter.py",
     "labs/05/starter/measure.py": "checker/lab05/measure.py",
+    "labs/05/starter/sealed.py": "checker/lab05/sealed.py",
 }
 
 

@@ -29,6 +29,7 @@ NOT_SEEN = [
 NOT_THE_KERNELS = [
     N_("the launcher returns another tensor than the one the kernel writes to"),
     N_("what PyTorch computed is returned, and the kernel only launched"),
+    N_("the last step, a division by the length say, was left to the launcher: it belongs in the kernel"),
 ]
 FALSE_ALARM = [
     N_("rows are compared that need not be equal"),

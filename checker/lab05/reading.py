@@ -1,7 +1,8 @@
 """kernels.py, read and not run: does each launcher launch a kernel of its own, and leave PyTorch's reductions alone?
 
 A reading of the source is no proof, and a determined writer can get around it. What is proved is in the bytes, and in
-what becomes of them when no kernel runs; this only asks whether the lab was done in Triton.
+their being the same when only kernels can read the numbers; this only asks whether the lab was done in Triton, and says
+so in the words of the source.
 """
 
 from __future__ import annotations

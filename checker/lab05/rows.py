@@ -9,6 +9,7 @@ import numpy as np
 from checker.gate_npz import Array
 from checker.lab05 import causes
 from checker.lab05.accuracy import Truth, tolerance
+from checker.lab05.inputs import SEALED_CALL
 from checker.lab05.reading import KERNELS
 from checker.lab05.schemas import Ask
 from checker.language import _, told
@@ -67,18 +68,26 @@ def nearness(ask: Ask, truth: Truth, outputs: list[Array]) -> Iterator[Finding]:
             return
 
 
-def idleness(ask: Ask, outputs: list[Array], idle: Array) -> Finding | None:
-    """The same bytes while no kernel runs do not come from a kernel. Nothing is said of a result that is all zeros."""
-    output = max(outputs, key=len)
-    if not output.any() or not bits.equal(output, idle):
+def sealing(ask: Ask, outputs: list[Array], sealed: Array) -> Finding | None:
+    """A call whose numbers only kernels could read gives the bytes that it gave before; or the launcher computes."""
+    difference = bits.first_difference(outputs[SEALED_CALL], sealed)
+    if difference is None:
         return None
+    row, column = difference.index
     return Finding(
         kind="mismatch",
         file=KERNELS,
-        where=_("{case}, the call of {n} rows").format(case=describe(ask), n=len(output)),
-        expected=_("another result, or none, while the launches of kernels are left out"),
-        found=_("the same bytes"),
-        message=_("The result does not come from the kernel: with its launch left out, it is the same."),
+        where=_("{case}, call {i} of {n} rows: row {row}, column {column}").format(
+            case=describe(ask), i=SEALED_CALL, n=len(sealed), row=row, column=column
+        ),
+        expected=_("0x{hex} ({value!r}), as when everything can read the numbers").format(
+            hex=difference.hex_a, value=difference.value_a
+        ),
+        found=f"0x{difference.hex_b} ({difference.value_b!r})",
+        message=_(
+            "The launcher computes. With numbers sealed, so that only a kernel can read them, the result is another: "
+            "a sum, a division or a lookup is done outside of the kernel."
+        ),
         usual_causes=told(causes.NOT_THE_KERNELS),
     )
 

@@ -44,7 +44,7 @@ WRITTEN_BY = {RESULTS: MEASURE, MANIFEST: MEASURE, INVARIANCE: TEST}
 class Work(Collected):
     """The files of the submission, the runs of its scripts, and what float64 says."""
 
-    own = (MEASURE, "inputs.py", "interpreter.py")
+    own = (MEASURE, "inputs.py", "interpreter.py", "sealed.py")
     claimants = (KERNELS, TEST)
     written_by = WRITTEN_BY
     patience = 300.0  # a run of the solution takes 4 to 10 seconds
@@ -112,14 +112,16 @@ class Work(Collected):
 
     @cached_property
     def outputs(self) -> dict[str, Array]:
-        """What the hidden cases gave, by "ID.CALL": (rows of the call, columns). By "ID.idle", what their longest call
-        gave while no kernel ran."""
+        """What the hidden cases gave, by "ID.CALL": (rows of the call, columns). By "ID.sealed", what one call gave
+        whose numbers only the kernels could read."""
+        from checker.lab05.inputs import SEALED_CALL
+
         expected: Expected = {}
         for ask in self.hidden_cases:
             columns = {"matmul": ask.columns or 0, "log_softmax": ask.length, "mean": 1}[ask.op]
             for i, call in enumerate(ask.calls):
                 expected[f"{ask.id}.{i}"] = (ask.dtype, (len(call), columns))
-            expected[f"{ask.id}.idle"] = (ask.dtype, (max(map(len, ask.calls)), columns))
+            expected[f"{ask.id}.sealed"] = (ask.dtype, (len(ask.calls[SEALED_CALL]), columns))
         return read_npz(Folder(self.run("hidden").out), "outputs.npz", MAX_OUTPUTS, expected)
 
     def arguments(self, name: str, copy: Path, home: Path) -> list[str]:

@@ -17,6 +17,7 @@ RESULTS, MANIFEST, INVARIANCE = "results.json", "manifest.json", "invariance.jso
 MEAN, TESTED = ("mean",), ("test-catches",)
 LAUNCH = "        mean_kernel[(rows.shape[0],)](rows, y, D, _block(D))\n"
 FIRST_IMPORT = "import os\nimport warnings\n"
+COMPUTES = "The launcher computes"
 LEFT_TO_PYTORCH, REACHES = "A product or a sum is left to PyTorch", "reaches beyond itself"
 
 
@@ -75,7 +76,36 @@ def never_restored(place: Path, bench: Bench) -> None:
 ELEMENTWISE = """        total = rows[:, 0].float()
         for k in range(1, D):
             total = total + rows[:, k]
-        y.copy_(total / D)
+"""
+COPIED = "        mean_kernel[(rows.shape[0],)](total / D, y, 1, 1)\n"  # the mean of one number is a copy of it
+COPIED_FIRST = """        copied = torch.empty_like(rows)
+        copy_kernel[(rows.shape[0],)](rows, copied, D, triton.next_power_of_2(D))
+        rows = copied
+"""
+COPY = """
+@triton.jit
+def copy_kernel(x, y, D, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * D + tl.arange(0, BLOCK)
+    here = tl.arange(0, BLOCK) < D
+    tl.store(y + at, tl.load(x + at, mask=here), mask=here)
+"""
+IN_NUMPY = "        total = torch.from_numpy(np.add.reduce(np.asarray(rows.float()), 1))\n"
+MOVED_ABOUT = """        wide = rows.new_zeros(rows.shape[0] + 3, D + 5, dtype=torch.float32)
+        wide[1:-2, 2 : D + 2] = rows
+        out = rows.new_full((rows.shape[0] + 3, 2), 1.0, dtype=torch.float64)
+        strided_kernel[(rows.shape[0],)](wide[1:-2, 2:], out[2:, 1], D, *wide.stride(), 2, _block(D))
+        y = torch.cat([part.to(x.dtype) for part in out[2:-1, 1].split(4)])
+"""
+STRIDED = """
+@triton.jit
+def strided_kernel(x, y, D, stride_r, stride_d, stride_y, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    total = tl.zeros((BLOCK,), dtype=tl.float32)
+    for start in range(0, D, BLOCK):
+        d = start + lanes
+        total += tl.load(x + row * stride_r + d * stride_d, mask=d < D, other=0.0)
+    tl.store(y + row * stride_y, tl.sum(total, 0) / D)
 """
 
 
@@ -93,11 +123,11 @@ def table_of_the_labs(place: Path, bench: Bench) -> None:
 
 
 def driver_of_ones_own(place: Path, bench: Bench) -> None:
-    """measure.py, inputs.py and interpreter.py that find everything in order, and kernels that answer zeros."""
+    """a measure.py and its like that find everything in order, and kernels that answer zeros."""
     results = (place / RESULTS).read_text(encoding="utf-8")
     code = f"import sys\nopen(sys.argv[sys.argv.index('--out') + 1] + '/results.json', 'w').write({results!r})\n"
     (place / MEASURE).write_text(code, encoding="utf-8")
-    for name in ("inputs.py", "interpreter.py"):
+    for name in ("inputs.py", "interpreter.py", "sealed.py"):
         (place / name).write_text("raise SystemExit(0)\n", encoding="utf-8")
     kernels(after_launch("        y.zero_()\n"))(place, bench)
 
@@ -208,8 +238,26 @@ ATTACKS = (
     _attack(
         "kernel-that-does-nothing",
         "a kernel is launched, and PyTorch's own additions give the result",
-        kernels(instead(ELEMENTWISE)),
-        _mean("with its launch left out, it is the same"),
+        kernels(instead(f"{ELEMENTWISE}        y.copy_(total / D)\n")),
+        _mean(COMPUTES),
+    ),
+    _attack(
+        "kernel-that-copies",
+        "PyTorch's own additions give the result, and a kernel copies it",
+        kernels(replace_text(KERNELS, LAUNCH, ELEMENTWISE + COPIED)),
+        _mean(COMPUTES),
+    ),
+    _attack(
+        "kernel-that-copies-first",
+        "a kernel copies every number, PyTorch's own additions give the result, and a kernel copies that",
+        kernels(replace_text(KERNELS, LAUNCH, COPIED_FIRST + ELEMENTWISE + COPIED), at_the_end(COPY)),
+        _mean(COMPUTES),
+    ),
+    _attack(
+        "numpy-instead-of-a-kernel",
+        "NumPy adds up, and a kernel copies the result",
+        kernels(replace_text(KERNELS, LAUNCH, IN_NUMPY + COPIED), on_top("import numpy as np\n")),
+        _mean(COMPUTES),
     ),
     _attack(
         "kernels-of-the-course",
@@ -279,7 +327,7 @@ ATTACKS = (
     ),
     _attack(
         "driver-of-ones-own",
-        "measure.py, inputs.py and interpreter.py of one's own, which find that all is well",
+        "a measure.py of one's own, and what it imports, which find that all is well",
         driver_of_ones_own,
         _mean("farther from float64"),
     ),
@@ -361,6 +409,14 @@ CONTROLS = (
         lab="05",
     ),
     Attack(
+        "moved-about-by-pytorch",
+        "lab 05: PyTorch pads, converts, slices and joins; the kernel computes",
+        kernels(replace_text(KERNELS, LAUNCH, MOVED_ABOUT), at_the_end(STRIDED)),
+        None,
+        MEAN,
+        lab="05",
+    ),
+    Attack(
         "kernels-as-stored",
         "lab 05: the solution's files",
         lambda place, bench: None,
@@ -405,6 +461,17 @@ MISTAKES = (
         "lab 05: the kernel's sum is divided twice by its length, once in PyTorch",
         kernels(after_launch("        y /= D\n")),
         _mean("farther from float64"),
+        MEAN,
+        lab="05",
+    ),
+    Attack(
+        "division-left-to-pytorch",
+        "lab 05: the kernel adds up, and the launcher divides",
+        kernels(
+            replace_text(KERNELS, "(tl.sum(total, 0) / D).to(y.dtype.element_ty)", "tl.sum(total, 0)"),
+            replace_text(KERNELS, LAUNCH, f"        y = y.float()\n{LAUNCH}        y = (y / D).to(x.dtype)\n"),
+        ),
+        _mean(COMPUTES),
         MEAN,
         lab="05",
     ),

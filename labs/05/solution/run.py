@@ -14,7 +14,9 @@ FILES = [
     HERE / "kernels.py",
     HERE / "invariance_test.py",
     HERE / "README.md",
-    *(HERE.parent / "starter" / name for name in ("measure.py", "inputs.py", "interpreter.py")),  # everyone's
+    *(
+        HERE.parent / "starter" / name for name in ("measure.py", "inputs.py", "interpreter.py", "sealed.py")
+    ),  # everyone's
 ]
 
 

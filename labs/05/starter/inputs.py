@@ -14,6 +14,7 @@ import numpy as np
 CASE_SEED = 5
 ROWS = 33
 NAN, INF = -1, -2
+SEALED_CALL = 7  # the call that is made once more with its numbers sealed: 17 rows
 LAB = [  # op, dtype, length, columns, kind, strided
     ("matmul", "float32", 70, 37, "plain", False),
     ("matmul", "float32", 200, 33, "cancelling", True),

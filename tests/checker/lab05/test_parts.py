@@ -6,15 +6,18 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from checker import cli
 from checker.lab05 import TASKS, accuracy, cases, inputs, interpreter, stored, work
 from checker.lab05.reading import read_kernels, read_reaches
-from checker.lab05.rows import idleness, nearness, sameness
+from checker.lab05.rows import nearness, sameness, sealing
 from checker.lab05.schemas import Calls
+from checker.lab05.sealed import Seals
 from checker.lab05.variants import OPS, VARIANTS, candidates, recorded, source
 from checker.publish import COPIED, ROOT
 from checker.spec import load_lab
+from courselib import bits
 
 LAB = ROOT / "labs" / "05"
 HIDDEN = cases.hidden_cases(7)
@@ -112,16 +115,89 @@ def test_one_bit_is_found_and_named():
     )
 
 
-def test_what_is_there_without_a_kernel():
+def test_the_bytes_of_sealed_numbers():
     ask = next(a for a in HIDDEN if a.op == "mean")
     outputs = [np.full((len(call), 1), 0.5, np.float32) for call in ask.calls]
-    longest = max(outputs, key=len)
-    found = idleness(ask, outputs, longest.copy())
-    assert (found.kind, found.where.endswith(f"the call of {len(longest)} rows")) == ("mismatch", True)
-    assert idleness(ask, outputs, np.zeros_like(longest)) is None
-    assert idleness(ask, outputs, np.where(np.arange(len(longest))[:, None] == 3, 0.25, longest).astype("f4")) is None
-    zeros = [np.zeros_like(output) for output in outputs]  # log_softmax of one number is 0, whoever computes it
-    assert idleness(ask, zeros, np.zeros_like(longest)) is None
+    sealed = outputs[inputs.SEALED_CALL].copy()
+    assert len(sealed) == 17
+    assert sealing(ask, outputs, sealed) is None
+    sealed[3] = 1.25
+    found = sealing(ask, outputs, sealed)
+    assert (found.kind, found.where.endswith("call 7 of 17 rows: row 3, column 0")) == ("mismatch", True)
+    assert "0x3f000000 (0.5)" in found.expected
+    assert found.found == "0x3fa00000 (1.25)"
+
+
+# ---- sealed numbers --------------------------------------------------------------------------------------------------
+
+ODD = [0.0, -0.0, 1.0, -2.5, np.inf, -np.inf, np.nan, 6e-8]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_what_is_sealed_opens_to_the_same_bytes_and_says_nothing(dtype):
+    seals = Seals(dtype)
+    x = np.concatenate([inputs.numbers(1, (20, 9), dtype), np.array([ODD, ODD[::-1]], dtype).repeat(9).reshape(-1, 9)])
+    a, b = seals.seal(x), seals.seal(x)
+    assert a.dtype == dtype
+    numbers = np.isfinite(x) & (x != 0)
+    one_after_the_other = np.concatenate([a[numbers], b[numbers]]).astype(np.float64)
+    assert (np.diff(one_after_the_other) > 0).all()  # whatever the numbers are, equal ones too
+    assert bits.equal(a[~numbers], x[~numbers])
+    assert bits.equal(seals.open(a), x)
+    assert bits.equal(seals.open(b[::-1].T), x[::-1].T)
+
+
+def test_stand_ins_go_through_conversions():
+    for dtype, on_the_way in (("float16", "float32"), ("float16", "float64"), ("float32", "float64")):
+        seals, x = Seals(dtype), inputs.numbers(2, (30, 40), dtype)
+        there_and_back = seals.seal(x).astype(on_the_way)
+        assert bits.equal(seals.open(there_and_back), x.astype(on_the_way))
+        assert bits.equal(seals.open(there_and_back.astype(dtype)), x)
+    seals, x = (
+        Seals("float16"),
+        np.array([0.1, 1 / 3, -2049.0], np.float32),
+    )  # a float32 result, rounded by its launcher
+    assert bits.equal(seals.open(seals.seal(x).astype(np.float16)), x.astype(np.float16))
+
+
+def test_a_kernel_reads_the_numbers_and_its_caller_does_not():
+    seals, x = Seals("float32"), inputs.numbers(3, (4, 6), "float32")
+    sealed = torch.from_numpy(seals.seal(x))
+    out = torch.full((9,), 1.0)
+    seen = []
+
+    def run(rows, columns, y, *, scale):
+        seen.append(rows.clone())
+        seals.launch(lambda inner: seen.append(inner.clone()), columns)  # wrapped: it is open already
+        y.copy_(columns.sum(1) * scale)
+
+    seals.launch(run, sealed, sealed.t()[1:4], out[2:8:2], scale=2.0)
+    right = (torch.from_numpy(x).t()[1:4].sum(1) * 2).numpy()
+    assert bits.equal(seen[0], x)
+    assert bits.equal(seen[1], x.T[1:4])
+    assert bits.equal(seals.open(sealed.numpy()), x)
+    assert not np.isin(out[2:8:2].numpy(), right).any()
+    assert bits.equal(seals.open(out.numpy())[2:8:2], right)
+    assert (out.numpy()[[0, 1, 3, 5, 7, 8]] == 1).all()  # what nobody wrote is what it was
+    # the control: without a kernel, the same sum is another
+    assert not np.isin(seals.open((sealed.t()[1:4].sum(1) * 2).numpy()), right).any()
+
+
+def test_an_error_in_a_kernel_leaves_the_numbers_sealed():
+    seals, x = Seals("float32"), inputs.numbers(3, (4, 6), "float32")
+    sealed = torch.from_numpy(seals.seal(x))
+    before = sealed.clone()
+    with pytest.raises(ZeroDivisionError):
+        seals.launch(lambda rows: 1 / 0, sealed)
+    assert bits.equal(sealed, before)
+    assert not seals.within
+
+
+def test_stand_ins_run_out_with_a_word():
+    seals = Seals("float16")
+    seals.seal(np.ones(30_000, np.float16))
+    with pytest.raises(ValueError, match="no stand-ins are left"):
+        seals.seal(np.ones(1_000, np.float16))
 
 
 # ---- the interpreter's dot -------------------------------------------------------------------------------------------
