@@ -35,6 +35,11 @@ HIDDEN_SEED = 7
 CORRECTNESS, WORKED = "22-cache-correctness", "22-yesterday-worked"
 PROPERTY_TEST, DUMP = f"{CORRECTNESS}/property_test.py", f"{WORKED}/dump.py"
 RESULTS, SLOTS = f"{CORRECTNESS}/results.json", f"{WORKED}/slots.npz"
+WROTE: dict[str, dict[str, tuple[str, ...]]] = {  # lab: what each script wrote when its reference was made
+    "01": {"exercise.py": ("results.json", "manifest.json")},
+    "03": {},
+    "05": {"measure.py": ("results.json", "manifest.json"), "invariance_test.py": ("invariance.json",)},
+}
 TOUCHED = "touched"  # a file of this name beside a submission: code of theirs ran in the checker
 
 
@@ -46,9 +51,9 @@ class Bench:
         self._stack = ExitStack()
         self.scratch = Path(self._stack.enter_context(_temporary()))
         self.reference = self.scratch / "reference"
-        self.labs: dict[str, Lab] = {lab: load_lab(LABS / lab) for lab in ("02", "05")}
-        self.reference_05 = self.scratch / "reference05"
-        self._making_05: subprocess.Popen[bytes] | None = None
+        self.references = {"02": self.reference, **{lab: self.scratch / f"reference{lab}" for lab in WROTE}}
+        self.labs: dict[str, Lab] = {lab: load_lab(LABS / lab) for lab in self.references}
+        self._making: dict[str, subprocess.Popen[bytes]] = {}
         self.host = self._stack.enter_context(a_host(self.scratch / "host"))
         self._numbers = itertools.count()
         self._memory: dict[str, replay.Run] = {}
@@ -60,9 +65,9 @@ class Bench:
         self._stack.callback(setattr, replay, "run_script", self._run_script)
 
     def close(self) -> None:
-        if self._making_05:
-            self._making_05.kill()
-            self._making_05.communicate()
+        for running in self._making.values():
+            running.kill()
+            running.communicate()
         self._stack.close()
 
     def make_reference(self, wanted: set[str]) -> None:
@@ -80,30 +85,25 @@ class Bench:
         lab = self.scratch / "lab"
         lab.mkdir()
         (lab / "results.json").write_text(json.dumps(answers), encoding="utf-8")
-        self._remember(PROPERTY_TEST, ["--ops", "fixed"], lab)
-        self._remember(DUMP, [], self.reference / WORKED)
+        self._remember("02", PROPERTY_TEST, ["--ops", "fixed"], lab)
+        self._remember("02", DUMP, [], self.reference / WORKED)
 
-    def begin_reference_05(self) -> None:
-        self._making_05 = _solution("05", self.reference_05)
+    def begin_reference(self, lab: str) -> None:
+        """Of another lab than 02. It is made while other trials go on."""
+        self._making[lab] = _solution(lab, self.references[lab])
 
     def _reference_of(self, lab: str) -> Path:
-        """Lab 05's is made while other trials go on; who needs it, waits."""
-        if lab == "02":
-            return self.reference
+        """Who needs it, waits."""
         with self._asking:
-            if self._making_05:
-                _finished(self._making_05)
-                self._making_05 = None
-                for script, wrote in (
-                    ("measure.py", ("results.json", "manifest.json")),
-                    ("invariance_test.py", ("invariance.json",)),
-                ):
-                    folder = self.scratch / script.removesuffix(".py")
+            if running := self._making.pop(lab, None):
+                _finished(running)
+                for script, wrote in WROTE[lab].items():
+                    folder = self.scratch / f"{lab}-{script.removesuffix('.py')}"
                     folder.mkdir()
                     for name in wrote:
-                        shutil.copy(self.reference_05 / name, folder)
-                    self._remember(script, [], folder)
-        return self.reference_05
+                        shutil.copy(self.references[lab] / name, folder)
+                    self._remember(lab, script, [], folder)
+        return self.references[lab]
 
     # ---- submissions -------------------------------------------------------------------------------------------------
 
@@ -178,12 +178,11 @@ class Bench:
     ) -> replay.Run:
         """As ``replay.run_script``. The reference's own scripts, unchanged, give the same data each time: they run
         once for each set of arguments."""
-        lab_05 = (self.reference_05 / script).is_file()
-        reference = (self.reference_05 if lab_05 else self.reference) / script
-        mine = _python(copy / script)
-        if not mine or not set(mine) <= set(_python(reference)):
+        mine = set(_python(copy / script))
+        same = (lab for lab, reference in self.references.items() if mine and mine <= set(_python(reference / script)))
+        if (lab := next(same, None)) is None:
             return self._run_script(copy, script, out, arguments, home, timeout, sandbox=sandbox, library=library)
-        key = _key(script, arguments, library)
+        key = _key(lab, script, arguments, library)
         with self._locks.setdefault(key, threading.Lock()):
             if key not in self._memory:
                 run = self._run_script(copy, script, out, arguments, home, timeout, sandbox=sandbox, library=library)
@@ -194,9 +193,9 @@ class Bench:
         shutil.copytree(self._memory[key].out, out, dirs_exist_ok=True)
         return replace(self._memory[key], out=out)
 
-    def _remember(self, script: str, arguments: list[str], folder: Path) -> None:
+    def _remember(self, lab: str, script: str, arguments: list[str], folder: Path) -> None:
         run = replay.Run(script, arguments, folder, "finished", 0, 0.0, "")
-        self._memory[_key(script, arguments, None)] = run
+        self._memory[_key(lab, script, arguments, None)] = run
 
     # ---- probes ------------------------------------------------------------------------------------------------------
 
@@ -236,8 +235,8 @@ def _python(script: Path) -> list[tuple[str, bytes]]:
         return []
 
 
-def _key(script: str, arguments: list[str], library: Path | None) -> str:
-    parts = [script, *(Path(a).read_text(encoding="utf-8") if a.startswith("/") else a for a in arguments)]
+def _key(lab: str, script: str, arguments: list[str], library: Path | None) -> str:
+    parts = [lab, script, *(Path(a).read_text(encoding="utf-8") if a.startswith("/") else a for a in arguments)]
     parts += [p.read_text(encoding="utf-8") for p in sorted(library.rglob("*.py"))] if library else []
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 

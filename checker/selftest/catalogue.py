@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from checker.selftest import archives, cheats, documents, escapes, files, forged, honest, kernels, labs, resources
+from checker.selftest import (
+    archives,
+    caches,
+    cheats,
+    curves,
+    documents,
+    escapes,
+    files,
+    forged,
+    honest,
+    kernels,
+    labs,
+    resources,
+)
 from checker.selftest.trial import Family, Trial
 
+LABS = (honest, caches, curves, kernels)  # 02, 01, 03, 05
 FAMILIES = (
-    Family("honest", "Honest work passes", (*honest.CONTROLS, *kernels.CONTROLS)),
-    Family("mistakes", "Honest mistakes fail, and nobody is accused", (*honest.MISTAKES, *kernels.MISTAKES)),
+    Family("honest", "Honest work passes", tuple(trial for lab in LABS for trial in lab.CONTROLS)),
+    Family("mistakes", "Honest mistakes fail, and nobody is accused", tuple(t for lab in LABS for t in lab.MISTAKES)),
     Family("cheats", "Scripts that patch, pretend, or measure something else", cheats.ATTACKS),
+    Family("caches", "Caches of somebody else's, and rows that are kept elsewhere: lab 01", caches.ATTACKS),
+    Family("curves", "Formulas that know the questions, samples nobody measured: lab 03", curves.ATTACKS),
     Family("kernels", "Kernels that do not compute, and tests of kernels that do not look: lab 05", kernels.ATTACKS),
     Family("labs", "The labs themselves", labs.FACTS),
     Family("forged", "Claims that are better than their evidence", forged.ATTACKS),
@@ -22,16 +38,28 @@ NO_ATTACKS = ("honest", "mistakes", "labs")
 
 # What a checker has to withstand -> the trials that try it.
 COVERS: dict[str, tuple[str, ...]] = {
-    "forged or inflated results.json": ("forged-tokens", "forged-digest-of-k", "inflated-summary", "inflated-manifest"),
+    "forged or inflated results.json": (
+        *("forged-tokens", "forged-digest-of-k", "inflated-summary", "inflated-manifest", "results-of-another-cache"),
+        "forged-formulas",
+    ),
     "hard-coded answers": ("hard-coded-answers", "hard-coded-digests", "made-up-together"),
     "PyTorch in the place of a kernel": (
         *("torch-instead-of-a-kernel", "torch-by-getattr", "torch-by-alias", "torch-ops", "torch-behind-the-name"),
         *("kernels-of-the-course", "work-in-another-file"),
     ),
-    "a kernel for show": ("kernel-that-does-nothing",),
+    "a kernel for show": ("kernel-that-does-nothing", "kernel-that-copies", "kernel-that-copies-first"),
+    "another library in the place of a kernel": ("numpy-instead-of-a-kernel",),
+    "somebody else's cache": ("cache-of-the-course", "cache-by-name", "cache-from-memory", "cache-copied"),
+    "rows that are kept beside the cache": ("rows-beside-the-cache",),
+    "made-up samples": ("samples-copied", "samples-made-up"),
+    "a picture of something else": ("picture-for-the-grader", "picture-of-one-result"),
+    "typed conclusions": ("exponent-of-the-book", "prediction-of-about"),
     "a kernel that sees its batch": ("looks-at-m", "honest-on-the-labs-cases"),
     "an override that stays": ("never-restores",),
-    "answers to known cases": ("table-of-the-labs-cases", "honest-on-the-labs-cases"),
+    "answers to known cases": (
+        *("table-of-the-labs-cases", "honest-on-the-labs-cases", "right-on-the-labs-shapes"),
+        "table-of-the-labs-passes",
+    ),
     "looking at the hidden cases": ("reads-the-hidden-cases",),
     "a patched driver": ("patches-its-driver", "driver-of-ones-own", "numpy-beside-the-kernels"),
     "a patched library under the kernels": ("patches-torch", "patches-triton"),
@@ -44,7 +72,7 @@ COVERS: dict[str, tuple[str, ...]] = {
     "patched torch ops": ("patched-torch",),
     "patched json and hashlib": ("patched-json-and-hashlib",),
     "patched numpy": ("patched-numpy", "numpy-of-ones-own"),
-    "always-equal objects": ("pickle", "raises-always-equal"),
+    "always-equal objects": ("pickle", "raises-always-equal", "number-equal-to-all"),
     "os._exit": ("exits-well",),
     "stdout spoofing": ("exits-well", "output-flood", "drives-the-terminal"),
     "descriptor spoofing, forged frames": ("spoofs-descriptors", "half-a-message"),

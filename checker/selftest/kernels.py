@@ -5,11 +5,10 @@ A run of a student's kernels takes seconds, so most of these keep one op alone, 
 
 from __future__ import annotations
 
-import ast
 from pathlib import Path
 
 from checker.selftest.bench import Bench
-from checker.selftest.changes import FAKE, Document, both, edit, raw, replace_text
+from checker.selftest.changes import FAKE, Document, both, edit, raw, reformatted, replace_text
 from checker.selftest.trial import Attack, Change, Expect
 
 KERNELS, TEST, MEASURE = "kernels.py", "invariance_test.py", "measure.py"
@@ -175,11 +174,12 @@ def claims_a_gpu(place: Path, bench: Bench) -> None:
     in_many_rows()(place, bench)
 
 
-def reformatted(place: Path, bench: Bench) -> None:
-    """Comments gone, every line written anew, and a demonstration at the end."""
-    source = ast.unparse(ast.parse((place / KERNELS).read_text(encoding="utf-8")))
+def demonstrated(place: Path, bench: Bench) -> None:
+    """Written anew, and a demonstration at the end."""
+    reformatted(KERNELS)(place, bench)
     main = "if __name__ == '__main__':\n    import json\n    print(json.dumps(torch.ones(2, 3).mean(1).tolist()))\n"
-    (place / KERNELS).write_text(f"{source}\n\n{main}", encoding="utf-8")
+    with (place / KERNELS).open("a", encoding="utf-8") as file:
+        file.write(f"\n\n{main}")
 
 
 def untouched_driver(place: Path, bench: Bench) -> None:
@@ -403,7 +403,7 @@ CONTROLS = (
     Attack(
         "kernels-reformatted",
         "lab 05: the solution, written anew, with a demonstration at its end",
-        kernels(reformatted),
+        kernels(demonstrated),
         None,
         MEAN,
         lab="05",

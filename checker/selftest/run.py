@@ -68,8 +68,8 @@ def run(trials: Sequence[Asked], tiers: Sequence[Tier], jobs: int, tell: Tell) -
 
 def _prepare(bench: Bench, trials: Sequence[Trial]) -> None:
     attacks = [trial for trial in trials if isinstance(trial, Attack) and trial.lab == "02"]
-    if any(isinstance(trial, Attack) and trial.lab == "05" for trial in trials):
-        bench.begin_reference_05()
+    for other in sorted({trial.lab for trial in trials if isinstance(trial, Attack)} - {"02"}):
+        bench.begin_reference(other)
     if attacks:
         wanted = set[str]()
         for attack in attacks:
