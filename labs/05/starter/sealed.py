@@ -24,7 +24,7 @@ class Seals:
     def __init__(self, dtype: str) -> None:
         if dtype == "float16":
             bits = np.arange(0x0401, 0x7C00, 2, dtype=np.uint16)
-            both = np.concatenate([bits, bits | np.uint16(0x8000)]).view(np.float16)  # 30,718
+            both = np.concatenate([bits, bits | np.uint16(0x8000)]).view(np.float16)  # 30,720
         else:
             both = np.arange(0x3F80_0001, 0x4000_0000, 2, dtype=np.uint32).view(np.float32)  # 4,194,304
         self.stand_ins = np.sort(both.astype(np.float64))
@@ -56,7 +56,8 @@ class Seals:
         """The launch of a kernel, to which its tensors are open."""
         if self.within:  # a kernel in another's wrapping, @triton.heuristics say
             return run(*args, **kwargs)
-        tensors = [memory(getattr(x, "base", x)) for x in (*args, *kwargs.values()) if is_floats(getattr(x, "base", x))]
+        given = [getattr(x, "base", x) for x in (*args, *kwargs.values())]  # a TensorDescriptor's tensor is its base
+        tensors = [memory(x) for x in given if isinstance(x, torch.Tensor) and x.dtype in FLOATS]
         seen = {x.data_ptr(): x for x in tensors}.values()
         before = [x.cpu().numpy().copy() for x in seen]
         true = [self.open(x) for x in before]
@@ -72,10 +73,6 @@ class Seals:
                 written = after.view(f"u{after.itemsize}") != numbers.view(f"u{numbers.itemsize}")
                 sealed[written] = self.seal(after[written])
                 x.copy_(torch.from_numpy(sealed))
-
-
-def is_floats(x: object) -> bool:
-    return isinstance(x, torch.Tensor) and x.dtype in FLOATS
 
 
 def memory(x: torch.Tensor) -> torch.Tensor:
