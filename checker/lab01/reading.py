@@ -1,4 +1,4 @@
-"""kv_cache.py, read and not run: is the cache the student's own, and which TODOs are open?
+"""kv_cache.py, read and not run: is the cache the student's own?
 
 A reading of the source is no proof, and a determined writer can get around it; what is proved is in the bytes. The
 course's own cache cannot be imported while exercise.py runs either.
@@ -20,12 +20,6 @@ CACHE = "kv_cache.py"
 ALLOWED = {*sys.stdlib_module_names, "torch", "numpy"}
 BY_NAME = {"importlib", "runpy", "pkgutil", "imp"}  # the standard library's ways to import what no import names
 CALLED = {"__import__", "exec", "eval", "compile"}
-
-
-def open_todo(text: str, number: int) -> int | None:
-    """The line where the starter's comment on this TODO still stands."""
-    lines = enumerate(text.splitlines(), start=1)
-    return next((i for i, line in lines if line.lstrip().startswith(f"# TODO {number}:")), None)
 
 
 def read_cache(text: str) -> Iterator[Finding]:

@@ -17,12 +17,13 @@ from checker.lab01 import generations, stored
 from checker.lab01.claims import replayed
 from checker.lab01.judge import judge
 from checker.lab01.ledger import of_the_manifest, of_the_results
-from checker.lab01.reading import CACHE, open_todo, read_cache
+from checker.lab01.reading import CACHE, read_cache
 from checker.lab01.schemas import Ask, AskGeneration, Results
 from checker.lab01.work import ALL, ANSWERS, RESULTS, Work
 from checker.language import _
 from checker.report import Claim, Finding
 from checker.texts import writing
+from checker.todos import open_todo
 
 Item = Finding | Part | str
 TODOS = {"A": (1, 2), "B": (3,), "C": (4, 5), "D": (6,)}

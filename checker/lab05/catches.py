@@ -10,12 +10,13 @@ from checker.faults import show
 from checker.gate import Refusal
 from checker.lab05 import causes
 from checker.lab05.claims import replayed
-from checker.lab05.reading import KERNELS, open_todo
+from checker.lab05.reading import KERNELS
 from checker.lab05.schemas import Called, Invariance, Tested
 from checker.lab05.variants import VARIANTS, Candidate
 from checker.lab05.work import INVARIANCE, TEST, Work
 from checker.language import _, ngettext, told
 from checker.report import Finding
+from checker.todos import open_todo
 
 Item = Finding | str
 

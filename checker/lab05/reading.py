@@ -13,6 +13,7 @@ from typing import Any
 
 from checker.language import N_, _
 from checker.report import Finding
+from checker.todos import open_todo
 
 KERNELS = "kernels.py"
 NO_KERNEL = NO_LAUNCH, NO_FUNCTION = N_("no such launch"), N_("no function of that name")
@@ -61,12 +62,6 @@ REACHES = {  # names and attributes through which a file gets at the process tha
     *("modules", "argv", "_getframe", "settrace", "setprofile", "__dict__", "__globals__", "__code__", "f_back"),
 }
 Parts = list[ast.stmt]
-
-
-def open_todo(text: str, number: int) -> int | None:
-    """The line where the starter's comment on this TODO still stands."""
-    lines = enumerate(text.splitlines(), start=1)
-    return next((i for i, line in lines if line.lstrip().startswith(f"# TODO {number}")), None)
 
 
 def read_kernels(text: str, op: str) -> Iterator[Finding]:

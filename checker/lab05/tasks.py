@@ -18,12 +18,13 @@ from checker.lab05 import causes, stored
 from checker.lab05.catches import test_catches
 from checker.lab05.claims import replayed
 from checker.lab05.ledger import of_the_manifest, of_the_results, of_the_test
-from checker.lab05.reading import KERNELS, NO_KERNEL, open_todo, read_kernels, read_reaches
+from checker.lab05.reading import KERNELS, NO_KERNEL, read_kernels, read_reaches
 from checker.lab05.schemas import Results
 from checker.lab05.work import RESULTS, Work
 from checker.language import _, told
 from checker.report import Claim, Finding
 from checker.texts import writing
+from checker.todos import open_todo
 
 Item = Finding | str
 NAMES = {"matmul": "torch.mm", "log_softmax": "torch.log_softmax", "mean": "torch.mean"}
