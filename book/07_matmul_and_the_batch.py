@@ -356,7 +356,7 @@ if launch:
 # it on inputs made to expose a difference (sums that cancel, exponents far apart, zeros and subnormals, sizes that
 # leave a remainder at every edge), and compares all bits with those of one reference tile. Then it does the same for
 # every M from 1 to 512, and around larger ones, through the choice that `matmul` really makes. What it finds is kept,
-# with the name of the device and the version of Triton, as a **certificate**. The one that comes with the course:
+# with the name of the device and the version of Triton, as a **certificate**. Those that come with the course:
 
 # %% tags=["nbval-ignore-output"]
 import json
@@ -383,9 +383,9 @@ for file in sorted(folder.iterdir(), key=lambda file: file.name):
 # evidence.
 #
 # You may have noticed that a certificate can allow more than the argument above does. The tiles of 16-bit numbers on
-# that GPU have a `BLOCK_K` of 32, 64, 128 or 256, and all give the same bits: its tensor cores go on from the
+# these GPUs have a `BLOCK_K` of 32, 64, 128 or 256, and all give the same bits: their tensor cores go on from the
 # accumulator, a few products at a time, however long our step is. We would not have dared to assume that either. It was
-# found, for that device, and it is used there.
+# found, for these devices, and it is used there.
 #
 # Is the sweep able to find anything? It was. "tf32x3" computes a float32 product as three on the tensor cores, one of
 # the large parts and two of the small corrections; within a step of `BLOCK_K` it adds all the small ones first, then

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from checker.report import Kind
 from checker.selftest.bench import ROOT, Bench
 from checker.selftest.changes import both, raw, reformatted, replace_text
 from checker.selftest.trial import Attack, Change, Expect
@@ -39,10 +40,10 @@ def right_on_the_labs_shapes(place: Path, bench: Bench) -> None:
 
 
 def _attack(
-    name: str, what: str, change: Change, says: str, kind: str = "mismatch", file: str = CACHE, part: bool = False
+    name: str, what: str, change: Change, says: str, kind: Kind = "mismatch", file: str = CACHE, part: bool = False
 ) -> Attack:
     task = "results" if file == RESULTS else "append-read"
-    expect = Expect(task, kind, file, says, part)  # type: ignore[arg-type]
+    expect = Expect(task, kind, file, says, part)
     return Attack(name, what, change, expect, (task,), lab="01")
 
 
