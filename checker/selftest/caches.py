@@ -87,7 +87,7 @@ ATTACKS = (
         "right-on-the-labs-shapes",
         "right on the shapes of the lab's cases, and on no others",
         right_on_the_labs_shapes,
-        "ha",
+        "ha0, operation 3",
         part=True,
     ),
     _attack(

@@ -54,7 +54,7 @@ ATTACKS = (
         "the right FLOPs of the lab's passes, looked up, and 0 of hidden ones",
         table_of_the_labs_passes,
         COSTS,
-        "h0",
+        "flops, h0",
         part=True,
     ),
     _attack(
