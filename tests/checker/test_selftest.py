@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -81,6 +82,16 @@ def test_the_slow_ones_are_left_out_unless_named():
     assert "solution-05" not in {trial.name for _, trial in chosen(())}
     assert "solution-05" in {trial.name for _, trial in chosen((), slow=True)}
     assert [trial.name for _, trial in chosen(("solution-05",))] == ["solution-05"]
+
+
+def test_who_asks_for_the_hidden_answers_gets_a_place_for_it():
+    """It holds the lock, and copies lab 02's reference all the same."""
+    bench = Bench(choose().tier)
+    try:
+        with ThreadPoolExecutor(1) as pool, bench._asking:
+            assert pool.submit(bench._reference_of, "02").result(timeout=20) == bench.reference
+    finally:
+        bench.close()
 
 
 # ---- the command -----------------------------------------------------------------------------------------------------
