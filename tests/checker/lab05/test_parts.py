@@ -153,10 +153,7 @@ def test_stand_ins_go_through_conversions():
         there_and_back = seals.seal(x).astype(on_the_way)
         assert bits.equal(seals.open(there_and_back), x.astype(on_the_way))
         assert bits.equal(seals.open(there_and_back.astype(dtype)), x)
-    seals, x = (
-        Seals("float16"),
-        np.array([0.1, 1 / 3, -2049.0], np.float32),
-    )  # a float32 result, rounded by its launcher
+    seals, x = Seals("float16"), np.array([0.1, 1 / 3, -2049.0], np.float32)  # a result that its launcher rounds
     assert bits.equal(seals.open(seals.seal(x).astype(np.float16)), x.astype(np.float16))
 
 
